@@ -1,0 +1,207 @@
+//! The reading ends of a ring: [`GatingReader`] holds its writer back, [`ObservingReader`] is lapped.
+
+use zerocopy::IntoBytes;
+
+use super::slot::{Holds, slots_for};
+use super::{Cursor, RECORD_SLOTS_MAX, Ring, SLOT_WORDS};
+
+/// One record, copied out of the ring.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    cursor: Cursor,
+    words: &'a [u64],
+    length_bytes: usize,
+}
+
+impl<'a> Record<'a> {
+    /// Where in the ring it began.
+    pub fn cursor(&self) -> Cursor {
+        self.cursor
+    }
+
+    /// Its 64-bit words; the last is filled up with zero bytes where the length is no multiple of 8.
+    pub fn words(&self) -> &'a [u64] {
+        self.words
+    }
+
+    /// Its bytes, eight-byte aligned.
+    pub fn bytes(&self) -> &'a [u8] {
+        &self.words.as_bytes()[..self.length_bytes]
+    }
+}
+
+/// The reader that a [`GatedWriter`](super::GatedWriter) waits for.
+pub struct GatingReader {
+    ring: Ring,
+    cursor: Cursor,
+    /// The cursor as last given back to the writer.
+    released: Cursor,
+    copy: Copy,
+}
+
+impl GatingReader {
+    pub(crate) fn new(ring: Ring) -> Self {
+        let start = Cursor::default();
+        Self { ring, cursor: start, released: start, copy: Copy::new() }
+    }
+
+    /// The next record, or `None` where the writer has published no more.
+    ///
+    /// The slots of popped records stay with the reader, so that it shares its cursor once a batch:
+    /// until [`release`](Self::release), or until `pop` finds the ring empty.
+    #[inline]
+    pub fn pop(&mut self) -> Option<Record<'_>> {
+        let first = self.cursor;
+        let sequence = self.ring.slot(first).sequence();
+        let (true, Holds::Record(length_bytes)) =
+            (sequence.cursor() == Some(first), sequence.holds())
+        else {
+            self.release();
+            return None;
+        };
+        let slots = self.copy.take(&self.ring, first, length_bytes);
+        self.cursor = first.after(slots);
+        Some(self.copy.record(first, length_bytes))
+    }
+
+    /// Gives the slots of all popped records back to the writer.
+    #[inline]
+    pub fn release(&mut self) {
+        if self.released != self.cursor {
+            self.ring.control().set_gate(self.cursor);
+            self.released = self.cursor;
+        }
+    }
+
+    /// Where the next record will be read.
+    pub fn cursor(&self) -> Cursor {
+        self.cursor
+    }
+}
+
+/// What an observing reader found.
+#[derive(Clone, Copy, Debug)]
+pub enum Observed<'a> {
+    /// The next record.
+    Record(Record<'a>),
+    /// Nothing new yet.
+    Empty,
+    /// The writer has lapped the reader, which now stands at the newest safe cursor.
+    Overrun {
+        /// Slots between where it stood and where it stands.
+        missed_slots: u64,
+    },
+}
+
+/// A reader that the writer does not know of. It writes nothing; one that falls behind by more than
+/// the capacity is told so and loses what lies between.
+#[derive(Clone)]
+pub struct ObservingReader {
+    ring: Ring,
+    cursor: Cursor,
+    overruns: u64,
+    missed_slots: u64,
+    copy: Copy,
+}
+
+impl ObservingReader {
+    /// A reader that begins with the next record to be published.
+    pub(crate) fn new(ring: Ring) -> Self {
+        let cursor = ring.control().writer();
+        Self { ring, cursor, overruns: 0, missed_slots: 0, copy: Copy::new() }
+    }
+
+    /// The next record, or that there is none yet, or that the reader was lapped.
+    #[inline]
+    pub fn poll(&mut self) -> Observed<'_> {
+        loop {
+            let first = self.cursor;
+            let slot = self.ring.slot(first);
+            let sequence = slot.sequence();
+            match sequence.cursor() {
+                Some(written) if written > first => return self.overrun(),
+                Some(written) if written == first => {}
+                _ => return Observed::Empty,
+            }
+            match sequence.holds() {
+                Holds::Busy => return Observed::Empty,
+                // A cursor from outside may fall inside a record. Each turn moves on by a slot, and
+                // a record has few.
+                Holds::Continuation => self.cursor = first.after(1),
+                Holds::Record(length_bytes) => {
+                    let slots = self.copy.take(&self.ring, first, length_bytes);
+                    if !slot.still_has(sequence) {
+                        return self.overrun();
+                    }
+                    self.cursor = first.after(slots);
+                    return Observed::Record(self.copy.record(first, length_bytes));
+                }
+            }
+        }
+    }
+
+    /// Goes on at `cursor`, as a board's cell names it. One already overwritten shows as an overrun
+    /// in the next poll, one not yet written as an empty ring until it is.
+    pub fn seek(&mut self, cursor: Cursor) {
+        self.cursor = cursor;
+    }
+
+    /// Where the next record will be read.
+    pub fn cursor(&self) -> Cursor {
+        self.cursor
+    }
+
+    /// How often the writer has lapped this reader.
+    pub fn overruns(&self) -> u64 {
+        self.overruns
+    }
+
+    /// How many slots this reader has missed by that, in all.
+    pub fn missed_slots(&self) -> u64 {
+        self.missed_slots
+    }
+
+    /// Goes on at the writer's cursor, the end of the last whole record. Where that store is not
+    /// visible yet although a newer slot was, there is nothing safe to read: the next poll asks again.
+    #[cold]
+    fn overrun(&mut self) -> Observed<'_> {
+        let newest = self.ring.control().writer();
+        if newest <= self.cursor {
+            return Observed::Empty;
+        }
+        let missed_slots = newest.get() - self.cursor.get();
+        self.cursor = newest;
+        self.overruns += 1;
+        self.missed_slots = self.missed_slots.saturating_add(missed_slots);
+        Observed::Overrun { missed_slots }
+    }
+}
+
+/// A reader's own copy of one record.
+#[derive(Clone)]
+struct Copy {
+    slots: [[u64; SLOT_WORDS]; RECORD_SLOTS_MAX],
+}
+
+impl Copy {
+    fn new() -> Self {
+        Self { slots: [[0; SLOT_WORDS]; RECORD_SLOTS_MAX] }
+    }
+
+    /// Copies a record's slots, and says how many. Its length is at most `RECORD_BYTES_MAX`, as
+    /// `Sequence::holds` sees to it.
+    #[inline(always)]
+    fn take(&mut self, ring: &Ring, first: Cursor, length_bytes: usize) -> u64 {
+        let slots = slots_for(length_bytes);
+        for (nth, into) in self.slots[..slots].iter_mut().enumerate() {
+            ring.slot(first.after(nth as u64)).load(into);
+        }
+        slots as u64
+    }
+
+    #[inline(always)]
+    fn record(&self, cursor: Cursor, length_bytes: usize) -> Record<'_> {
+        let words = &self.slots.as_flattened()[..length_bytes.div_ceil(8)];
+        Record { cursor, words, length_bytes }
+    }
+}

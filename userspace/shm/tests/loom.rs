@@ -1,0 +1,167 @@
+//! The ring and the seqlock under loom: every order in which loads and stores may be seen, within a
+//! bound on preemptions. Each rule of the proofs is also broken once, and the model must notice.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test -p wirebook-shm --test loom --release`
+#![cfg(loom)]
+#![allow(clippy::unwrap_used, reason = "a test; the lint knows test functions only")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use loom::thread;
+use wirebook_shm::ring::{self, Observed, SLOT_WORDS};
+use wirebook_shm::seqlock::Seqlock;
+use wirebook_shm::sync::{Rule, without};
+
+fn explore(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(model);
+}
+
+fn assert_noticed(rule: Rule, model: fn()) {
+    without(rule, || {
+        let outcome = catch_unwind(AssertUnwindSafe(|| explore(model)));
+        assert!(outcome.is_err(), "the model did not notice that {rule:?} was broken");
+    });
+}
+
+/// A record of as many words as fill `slots`, all saying `value`.
+fn record(value: u64, slots: usize) -> Vec<u64> {
+    vec![value; slots * SLOT_WORDS]
+}
+
+/// A writer laps a reader that polls: what the reader takes is whole and in order, and taken plus
+/// missed slots add up.
+fn observed_ring(capacity: usize, records: u64, slots: usize, polls: usize) {
+    let (mut writer, mut reader) = ring::open(capacity).unwrap();
+    let pushing = thread::spawn(move || {
+        for value in 1..=records {
+            writer.push_words(&record(value, slots)).unwrap();
+        }
+    });
+    let mut last = 0;
+    let mut taken_slots = 0;
+    for _ in 0..polls {
+        let start = reader.cursor().get();
+        match reader.poll() {
+            Observed::Record(found) => {
+                let value = found.words()[0];
+                assert_eq!(found.words(), record(value, slots), "torn");
+                assert!(value > last, "in order");
+                assert_eq!(found.cursor().get(), (value - 1) * slots as u64);
+                last = value;
+                taken_slots += slots as u64;
+            }
+            Observed::Overrun { missed_slots } => assert_eq!(missed_slots % slots as u64, 0),
+            Observed::Empty => assert_eq!(reader.cursor().get(), start),
+        }
+    }
+    pushing.join().unwrap();
+    assert_eq!(reader.cursor().get(), taken_slots + reader.missed_slots());
+}
+
+fn observed_single() {
+    observed_ring(2, 3, 1, 2);
+}
+
+fn observed_two_slots() {
+    observed_ring(2, 2, 2, 2);
+}
+
+/// The writer pushes twice the capacity past a reader that gives slots back: nothing is lost.
+fn gated_ring() {
+    let (mut writer, mut reader) = ring::gated(2).unwrap();
+    let pushing = thread::spawn(move || {
+        for value in 1..=4 {
+            while writer.try_push_words(&record(value, 1)).is_err() {
+                thread::yield_now();
+            }
+        }
+    });
+    for value in 1..=4 {
+        loop {
+            if let Some(found) = reader.pop() {
+                assert_eq!(found.words(), record(value, 1));
+                break;
+            }
+            thread::yield_now();
+        }
+    }
+    pushing.join().unwrap();
+}
+
+fn seqlock() {
+    let cell = Arc::new(Seqlock::<2>::default());
+    let shared = Arc::clone(&cell);
+    let storing = thread::spawn(move || {
+        shared.store(&[1, 1]);
+        shared.store(&[2, 2]);
+    });
+    let mut last = 0;
+    for _ in 0..2 {
+        if let Some([first, second]) = cell.try_load() {
+            assert_eq!(first, second, "torn");
+            assert!(first >= last, "a value never goes back");
+            last = first;
+        }
+    }
+    storing.join().unwrap();
+    assert_eq!(cell.try_load(), Some([2, 2]));
+}
+
+#[test]
+fn an_observing_reader_takes_whole_records_in_order() {
+    explore(observed_single);
+}
+
+#[test]
+fn an_observing_reader_takes_whole_records_of_two_slots() {
+    explore(observed_two_slots);
+}
+
+#[test]
+fn a_gated_ring_loses_nothing() {
+    explore(gated_ring);
+}
+
+#[test]
+fn a_seqlock_is_never_torn() {
+    explore(seqlock);
+}
+
+#[test]
+fn each_rule_of_an_observed_ring_is_needed() {
+    for rule in [
+        Rule::Invalidate,
+        Rule::FenceAfterInvalidate,
+        Rule::PublishRelease,
+        Rule::FenceAfterSequence,
+        Rule::FenceBeforeRecheck,
+        Rule::Recheck,
+    ] {
+        assert_noticed(rule, observed_single);
+    }
+    assert_noticed(Rule::FirstSlotLast, observed_two_slots);
+}
+
+#[test]
+fn each_rule_of_a_gated_ring_is_needed() {
+    for rule in [Rule::PublishRelease, Rule::FenceAfterSequence, Rule::Gate] {
+        assert_noticed(rule, gated_ring);
+    }
+}
+
+#[test]
+fn each_rule_of_a_seqlock_is_needed() {
+    for rule in [
+        Rule::Invalidate,
+        Rule::FenceAfterInvalidate,
+        Rule::PublishRelease,
+        Rule::FenceAfterSequence,
+        Rule::FenceBeforeRecheck,
+        Rule::Recheck,
+    ] {
+        assert_noticed(rule, seqlock);
+    }
+}
