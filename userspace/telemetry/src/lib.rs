@@ -9,8 +9,10 @@
 
 mod counter;
 mod histogram;
+mod probe;
 mod summary;
 
 pub use counter::{Counter, CounterGroup, counters};
 pub use histogram::{HIGHEST_NS, HistogramCollector, StageHistogram};
+pub use probe::{Probe, ProbeReader, probe};
 pub use summary::{LatencyReport, StageSummary, Summary};

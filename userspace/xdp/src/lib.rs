@@ -25,6 +25,7 @@ mod interface;
 mod join;
 mod queue;
 mod receiver;
+mod sender;
 mod statistics;
 mod udp;
 mod wait;
@@ -34,6 +35,7 @@ pub use interface::Interface;
 pub use join::{Membership, Memberships};
 pub use queue::{BindMode, SocketConfig, SocketReport};
 pub use receiver::{BATCH_MAX, Receiver, RxPacket, Steered};
+pub use sender::FrameSender;
 pub use statistics::{KernelStatistics, SocketStatistics, StatisticsReader};
 pub use udp::{UdpLine, UdpOptions, UdpPacket, UdpReceiver, UdpReport, UdpStatistics};
 pub use wirebook_ebpf::{

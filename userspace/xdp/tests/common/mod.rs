@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sched::{CloneFlags, setns};
-use socket2::{Domain, SockAddr, SockAddrStorage, Socket, Type};
+use wirebook_xdp::FrameSender;
 
 pub(crate) const GROUP: Ipv4Addr = Ipv4Addr::new(233, 54, 12, 111);
 pub(crate) const PORT: u16 = 26_477;
@@ -94,9 +94,9 @@ impl Pair {
 
     pub(crate) fn send(&self, link: usize, frames: &[Vec<u8>]) {
         inside(&self.sender, || {
-            let wire = Wire::open(&format!("tx{link}"));
+            let sender = FrameSender::open(&format!("tx{link}")).unwrap();
             for frame in frames {
-                wire.send(frame);
+                sender.send(frame).unwrap();
             }
         });
     }
@@ -112,36 +112,6 @@ impl Drop for Pair {
         for namespace in [&self.sender, &self.receiver] {
             let _ = try_ip(&["netns", "delete", namespace]);
         }
-    }
-}
-
-/// A raw socket on one interface of this thread's namespace.
-pub(crate) struct Wire(Socket);
-
-impl Wire {
-    pub(crate) fn open(interface: &str) -> Self {
-        let index = nix::net::if_::if_nametoindex(interface).unwrap();
-        let socket = Socket::new(Domain::PACKET, Type::RAW, None).unwrap();
-        let address = libc::sockaddr_ll {
-            sll_family: libc::AF_PACKET as u16,
-            sll_protocol: 0,
-            sll_ifindex: i32::try_from(index).unwrap(),
-            sll_hatype: 0,
-            sll_pkttype: 0,
-            sll_halen: 0,
-            sll_addr: [0; 8],
-        };
-        let mut storage = SockAddrStorage::zeroed();
-        // SAFETY: `sockaddr_ll` is one of the structs a storage has room for.
-        *unsafe { storage.view_as::<libc::sockaddr_ll>() } = address;
-        // SAFETY: the storage holds an address of this length.
-        let address = unsafe { SockAddr::new(storage, size_of_val(&address) as libc::socklen_t) };
-        socket.bind(&address).unwrap();
-        Self(socket)
-    }
-
-    pub(crate) fn send(&self, frame: &[u8]) {
-        assert_eq!(self.0.send(frame).unwrap(), frame.len());
     }
 }
 
