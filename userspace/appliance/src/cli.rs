@@ -1,0 +1,214 @@
+//! The command line: what each command takes.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use wirebook_wire::Protocol;
+
+/// From wire to book: an AF_XDP market-data appliance.
+#[derive(Debug, Parser)]
+#[command(name = "wirebook", version, about, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the appliance: packets from the wire become books in shared memory.
+    Run(RunArgs),
+    /// Send files through the same decode, route and book path; needs no privileges.
+    Replay(ReplayArgs),
+    /// Turn files into a DBN file of order-by-order records.
+    Convert(ConvertArgs),
+    /// Print one JSON line a venue message, fields named as the venue names them.
+    Decode(DecodeArgs),
+    /// Play a market: generated from a seed, or a capture, onto an interface or into a file.
+    Sim(SimArgs),
+}
+
+/// `wirebook run`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  wirebook run --config wirebook.toml --watch AAPL,MSFT\n\n\
+    SIGUSR1 prints the counts and latencies so far; SIGINT and SIGTERM stop cleanly.")]
+pub struct RunArgs {
+    /// The configuration (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Check the configuration and exit.
+    #[arg(long)]
+    pub check: bool,
+    /// Print one JSON object at exit instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// Show these books once a second; without symbols, the busiest five.
+    #[arg(long, value_name = "SYMBOLS", num_args = 0.., value_delimiter = ',')]
+    pub watch: Option<Vec<String>>,
+    /// Stop by itself once every channel's session has ended.
+    #[arg(long)]
+    pub until_end_of_session: bool,
+    /// Create this file when packets can be received.
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+}
+
+/// What the commands that read files have in common.
+#[derive(Debug, Args)]
+pub struct InputArgs {
+    /// Captures (pcap, pcapng), Nasdaq daily files or DBN files, plain, .gz or .zst, in order.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The venue protocol: itch50, iex-deep or iex-tops. DBN files need none.
+    #[arg(long)]
+    pub protocol: Option<Protocol>,
+    /// Take every UDP packet as one channel's, whatever its destination.
+    #[arg(long)]
+    pub any_destination: bool,
+    /// Lines and channels from this configuration instead of from the capture.
+    #[arg(long, value_name = "FILE", conflicts_with = "any_destination")]
+    pub config: Option<PathBuf>,
+    /// The venue's day, where its times count from midnight and the capture's do not tell.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub date: Option<jiff::civil::Date>,
+}
+
+/// `wirebook replay`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    wirebook replay session.pcap.gz --protocol iex-deep --book AAPL --depth 5 --json")]
+pub struct ReplayArgs {
+    /// What to read.
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Show this book at the end, by symbol or instrument id (may be repeated).
+    #[arg(long, value_name = "SYMBOL")]
+    pub book: Vec<String>,
+    /// Levels to show of each side.
+    #[arg(long, default_value_t = 10)]
+    pub depth: usize,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Shards to route to; each book's digest is the same for any number.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub shards: u16,
+    /// What the shard has room for.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+/// Room for books.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct LimitArgs {
+    /// Instruments of each shard.
+    #[arg(long, default_value_t = 1 << 14, value_parser = limit)]
+    pub instruments_max: usize,
+    /// Live orders of each shard.
+    #[arg(long, default_value_t = 1 << 21, value_parser = limit)]
+    pub orders_max: usize,
+    /// Price levels of each shard.
+    #[arg(long, default_value_t = 1 << 19, value_parser = limit)]
+    pub levels_max: usize,
+}
+
+fn limit(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(limit) if (1..=1 << 30).contains(&limit) => Ok(limit),
+        _ => Err("expected a number from 1 to 2^30".into()),
+    }
+}
+
+/// `wirebook convert`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    wirebook convert 01302020.NASDAQ_ITCH50.gz --protocol itch50 --date 2020-01-30 -o day.dbn.zst")]
+pub struct ConvertArgs {
+    /// What to read.
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// The DBN file to write; compressed where its name ends in .zst.
+    #[arg(short, long, value_name = "OUT.dbn[.zst]")]
+    pub output: PathBuf,
+    /// Replace the output file where it exists.
+    #[arg(long)]
+    pub force: bool,
+    /// Which records to write.
+    #[arg(long, value_enum, default_value_t = RecordChoice::Mbo)]
+    pub records: RecordChoice,
+    /// What the shard has room for.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+/// Which records a conversion keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RecordChoice {
+    /// Order-by-order records alone (schema `mbo`).
+    Mbo,
+    /// Every record, of all schemas, in order.
+    All,
+}
+
+/// `wirebook decode`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    wirebook decode session.pcap --protocol itch50 | jq 'select(.type == \"A\")'")]
+pub struct DecodeArgs {
+    /// What to read.
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Stop after this many messages.
+    #[arg(long)]
+    pub limit: Option<u64>,
+}
+
+/// `wirebook sim`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    wirebook sim --interface veth0 --seed 7 --messages 1000000 --duration 30\n  \
+    wirebook sim --capture session.pcap.gz --interface veth0 --speed 20\n  \
+    wirebook sim --seed 7 --messages 100000 --write market.pcap")]
+pub struct SimArgs {
+    /// The interface to send on.
+    #[arg(long, value_name = "IF", required_unless_present = "write")]
+    pub interface: Option<String>,
+    /// Write a pcap file instead of sending.
+    #[arg(long, value_name = "FILE.pcap", conflicts_with_all = ["interface", "capture"])]
+    pub write: Option<PathBuf>,
+    /// Play this capture instead of a generated market.
+    #[arg(long, value_name = "FILE")]
+    pub capture: Option<PathBuf>,
+    /// A capture's pace: 1 as recorded, 20 twenty times as fast, 0 as fast as the interface takes.
+    #[arg(long, default_value_t = 1.0, value_parser = speed, requires = "capture")]
+    pub speed: f64,
+    /// The generated market's seed: the same seed plays the same bytes.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// The generated market's instruments.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..))]
+    pub instruments: u16,
+    /// The generated market's messages.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub messages: u64,
+    /// Seconds over which the generated market is spread; 0 sends as fast as the interface takes.
+    #[arg(long, default_value_t = 20)]
+    pub duration: u64,
+    /// The generated market's multicast group.
+    #[arg(long, default_value = "239.192.12.111")]
+    pub group: Ipv4Addr,
+    /// The generated market's UDP port.
+    #[arg(long, default_value_t = 26_477)]
+    pub port: u16,
+    /// Print one JSON object at the end.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(speed) if (0.0..=1e9).contains(&speed) => Ok(speed),
+        _ => Err("expected a number from 0 to 1e9".into()),
+    }
+}

@@ -1,0 +1,7 @@
+//! The commands, one file each.
+
+pub mod convert;
+pub mod decode;
+pub mod replay;
+pub mod run;
+pub mod sim;

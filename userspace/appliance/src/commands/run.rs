@@ -1,0 +1,59 @@
+//! `wirebook run`: the appliance.
+
+use crate::cli::RunArgs;
+use crate::config::Config;
+use crate::housekeeping::{Duties, Housekeeping, Stop};
+use crate::topology::{self, Finished};
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+/// Runs the command until it is told to stop.
+///
+/// # Errors
+/// Fails where the configuration, the host or a thread fails.
+pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let config = Config::read(&args.config)?;
+    if args.check {
+        println!("{}: ok", args.config.display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let stop = Stop::on_signals()?;
+    let housekeeping = Housekeeping::new(Duties {
+        watch: args.watch.clone(),
+        until_end_of_session: args.until_end_of_session,
+        ready_file: args.ready_file.clone(),
+    })?;
+    let finished = topology::run(&config, &stop, housekeeping)?;
+    if args.json {
+        println!("{}", to_json(&finished)?);
+    } else {
+        print_text(&finished);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A finished run as one JSON object.
+///
+/// # Errors
+/// None in practice: every part is plain numbers and text.
+pub fn to_json(finished: &Finished) -> serde_json::Result<Value> {
+    let mut object = finished.summary.to_json()?;
+    object.insert("drops".into(), serde_json::to_value(finished.drops)?);
+    object.insert("backpressure".into(), json!(finished.backpressure));
+    object.insert("lost_in_rings".into(), json!(finished.lost_in_rings));
+    object.insert("intake".into(), finished.intake.to_json());
+    object.insert("latency".into(), serde_json::to_value(&finished.latency)?);
+    Ok(Value::Object(object))
+}
+
+fn print_text(finished: &Finished) {
+    print!("{}", finished.summary);
+    println!("{:>24}  {}", "backpressure", finished.backpressure);
+    println!("\n{}\n", finished.latency);
+    let (missing, drops) = (finished.summary.missing_messages, finished.drops.total());
+    println!(
+        "{} lost ({missing} messages in gaps, {drops} packets dropped, {} in rings)",
+        missing + drops + finished.lost_in_rings,
+        finished.lost_in_rings
+    );
+}

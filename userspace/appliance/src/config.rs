@@ -1,0 +1,419 @@
+//! The appliance's configuration: one TOML file, checked as a whole before anything starts.
+//!
+//! Arrives: the file's text. Leaves: a [`Config`] whose references hold (each channel's worker
+//! exists, no line is named twice, …). Promises: every mistake is named with what was expected
+//! and what was found; an unknown key is a mistake.
+
+use jiff::civil::Date;
+use serde::Deserialize;
+use std::collections::HashSet;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use wirebook_shm::PageKind;
+use wirebook_wire::Protocol;
+use wirebook_xdp::{LineKey, Vlan};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The appliance's name, used for its segment.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// The shared-memory segment.
+    #[serde(default)]
+    pub segment: SegmentConfig,
+    /// What each shard has room for.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+    /// Threads that receive and decode.
+    #[serde(rename = "worker")]
+    pub workers: Vec<WorkerConfig>,
+    /// Threads that own the books.
+    #[serde(rename = "shard")]
+    pub shards: Vec<ShardConfig>,
+    /// The venues' numbered streams.
+    #[serde(rename = "channel")]
+    pub channels: Vec<ChannelConfig>,
+}
+
+/// The shared-memory segment.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SegmentConfig {
+    /// `2MiB`, `1GiB` or `none`.
+    pub hugepages: HugePagesConfig,
+    /// Slots (64 bytes each) of the ring from a worker to a shard.
+    pub mailbox_slots: usize,
+    /// Slots of a shard's output ring.
+    pub output_slots: usize,
+}
+
+/// Page size of the segment.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+pub enum HugePagesConfig {
+    /// 2 MiB pages, ordinary ones with a warning where none can be had.
+    #[serde(rename = "2MiB")]
+    Size2MiB,
+    /// 1 GiB pages, ordinary ones with a warning where none can be had.
+    #[serde(rename = "1GiB")]
+    Size1GiB,
+    /// Ordinary pages.
+    #[serde(rename = "none")]
+    None,
+}
+
+impl From<HugePagesConfig> for PageKind {
+    fn from(config: HugePagesConfig) -> Self {
+        match config {
+            HugePagesConfig::Size2MiB => Self::Huge2M,
+            HugePagesConfig::Size1GiB => Self::Huge1G,
+            HugePagesConfig::None => Self::Ordinary,
+        }
+    }
+}
+
+/// What each shard has room for. Reaching a limit marks the book and counts.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Instruments of one shard.
+    pub instruments: usize,
+    /// Live orders of one shard.
+    pub orders: usize,
+    /// Price levels of one shard.
+    pub levels: usize,
+}
+
+/// How a thread waits when it has nothing to do.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Idle {
+    /// Never gives the core away: for isolated cores.
+    Spin,
+    /// Spins for a while, then yields to other threads of its core.
+    #[default]
+    SpinThenYield,
+    /// Sleeps in `poll` until a packet comes (workers), or for a moment (shards).
+    Poll,
+}
+
+/// Where a worker's packets come from.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// AF_XDP sockets, steered by the XDP program.
+    #[default]
+    Xdp,
+    /// Ordinary UDP sockets: for hosts without XDP rights, and as a yardstick.
+    Socket,
+}
+
+/// How the XDP program is attached.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum XdpMode {
+    /// Native, or generic with a warning where the driver cannot.
+    #[default]
+    Auto,
+    /// Native or nothing.
+    Native,
+    /// Generic.
+    Generic,
+}
+
+/// One receiving thread.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerConfig {
+    /// Its name, which channels refer to.
+    pub name: String,
+    /// The core it is pinned to; absent, it is not pinned.
+    pub core: Option<usize>,
+    /// How it waits.
+    #[serde(default)]
+    pub idle: Idle,
+    /// Where its packets come from.
+    #[serde(default)]
+    pub source: Source,
+    /// The interfaces and queues it polls.
+    #[serde(rename = "interface")]
+    pub interfaces: Vec<InterfaceConfig>,
+    /// How the XDP program is attached.
+    #[serde(default)]
+    pub xdp_mode: XdpMode,
+    /// Descriptors of each RX and fill ring; a power of two.
+    #[serde(default = "default_ring_size")]
+    pub ring_size: u32,
+}
+
+/// An interface as one worker uses it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InterfaceConfig {
+    /// The kernel's name for it.
+    pub name: String,
+    /// The receive queues that this worker polls.
+    #[serde(default = "default_queues")]
+    pub queues: Vec<u32>,
+}
+
+/// One book-keeping thread.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShardConfig {
+    /// The core it is pinned to; absent, it is not pinned.
+    pub core: Option<usize>,
+    /// How it waits.
+    #[serde(default)]
+    pub idle: Idle,
+}
+
+/// One independently numbered stream of a venue.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelConfig {
+    /// Its name, for logs and counters.
+    pub name: String,
+    /// The venue protocol.
+    #[serde(deserialize_with = "protocol_by_name")]
+    pub protocol: Protocol,
+    /// The worker that receives all its lines.
+    pub worker: String,
+    /// Publisher id of its DBN records; absent, the protocol's own.
+    pub publisher_id: Option<u16>,
+    /// The venue's day (YYYY-MM-DD), for a session that is played on another; absent, today.
+    #[serde(default, deserialize_with = "date_by_text")]
+    pub date: Option<Date>,
+    /// Its redundant multicast copies.
+    #[serde(rename = "line")]
+    pub lines: Vec<LineConfig>,
+}
+
+/// One multicast copy of a channel.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LineConfig {
+    /// `A`, `B`, …
+    pub name: String,
+    /// The interface on which to join the group.
+    pub interface: String,
+    /// The multicast group.
+    pub group: Ipv4Addr,
+    /// The UDP port.
+    pub port: u16,
+    /// The sender to join, where the join is to be source-specific.
+    pub source: Option<Ipv4Addr>,
+    /// The VLAN tags that the packets carry, the outer one first where there are two; empty for
+    /// none. Absent, any.
+    pub vlan: Option<Vec<u16>>,
+}
+
+impl Default for SegmentConfig {
+    fn default() -> Self {
+        Self { hugepages: HugePagesConfig::Size2MiB, mailbox_slots: 1 << 16, output_slots: 1 << 16 }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self { instruments: 1 << 14, orders: 1 << 21, levels: 1 << 19 }
+    }
+}
+
+fn default_name() -> String {
+    "wirebook".into()
+}
+
+fn default_ring_size() -> u32 {
+    16_384
+}
+
+fn default_queues() -> Vec<u32> {
+    vec![0]
+}
+
+fn date_by_text<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Date>, D::Error> {
+    String::deserialize(input)?.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+fn protocol_by_name<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Protocol, D::Error> {
+    String::deserialize(input)?.parse().map_err(serde::de::Error::custom)
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The text is no configuration.
+    #[error("{path}: {source}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and what was expected there.
+        source: toml::de::Error,
+    },
+    /// The parts do not fit together.
+    #[error("{path}: {reason}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what was found.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file and the first mistake in it.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.into(), source })?;
+        let config: Self = toml::from_str(&text)
+            .map_err(|source| ConfigError::Parse { path: path.into(), source })?;
+        match config.mistake() {
+            None => Ok(config),
+            Some(reason) => Err(ConfigError::Invalid { path: path.into(), reason }),
+        }
+    }
+
+    fn mistake(&self) -> Option<String> {
+        self.mistake_in_counts()
+            .or_else(|| self.workers.iter().find_map(WorkerConfig::mistake))
+            .or_else(|| self.mistake_in_queues())
+            .or_else(|| self.mistake_in_channels())
+    }
+
+    fn mistake_in_counts(&self) -> Option<String> {
+        if self.workers.is_empty() || self.shards.is_empty() || self.channels.is_empty() {
+            return Some(
+                "expected at least one [[worker]], one [[shard]] and one [[channel]]".into(),
+            );
+        }
+        if self.channels.len() > 1 + usize::from(u8::MAX) {
+            return Some(format!("expected at most 256 channels, found {}", self.channels.len()));
+        }
+        for (name, slots) in [
+            ("segment.mailbox_slots", self.segment.mailbox_slots),
+            ("segment.output_slots", self.segment.output_slots),
+        ] {
+            if !slots.is_power_of_two() || slots < 64 {
+                return Some(format!("{name}: expected a power of two from 64 up, found {slots}"));
+            }
+        }
+        let LimitsConfig { instruments, orders, levels } = self.limits;
+        for (name, limit) in [("instruments", instruments), ("orders", orders), ("levels", levels)]
+        {
+            if limit == 0 || limit > 1 << 30 {
+                return Some(format!("limits.{name}: expected 1 to 2^30, found {limit}"));
+            }
+        }
+        None
+    }
+
+    fn mistake_in_queues(&self) -> Option<String> {
+        let mut names = HashSet::new();
+        let mut queues = HashSet::new();
+        for worker in &self.workers {
+            if !names.insert(&worker.name) {
+                return Some(format!("two workers are named {:?}", worker.name));
+            }
+            for interface in &worker.interfaces {
+                for queue in &interface.queues {
+                    if !queues.insert((&interface.name, queue)) {
+                        return Some(format!(
+                            "queue {queue} of {} is polled twice",
+                            interface.name
+                        ));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn mistake_in_channels(&self) -> Option<String> {
+        let mut destinations = HashSet::new();
+        for channel in &self.channels {
+            let Some(worker) = self.workers.iter().find(|worker| worker.name == channel.worker)
+            else {
+                return Some(format!(
+                    "channel {:?}: expected the name of a worker, found {:?}",
+                    channel.name, channel.worker
+                ));
+            };
+            if channel.lines.is_empty() {
+                return Some(format!("channel {:?}: expected at least one line", channel.name));
+            }
+            for line in &channel.lines {
+                let place = format!("channel {:?}, line {:?}", channel.name, line.name);
+                if let Some(mistake) = line.mistake(worker) {
+                    return Some(format!("{place}: {mistake}"));
+                }
+                let destination = (&line.interface, line.key());
+                if !destinations.insert(destination) {
+                    return Some(format!("{place}: another line has the same destination"));
+                }
+            }
+        }
+        None
+    }
+}
+
+impl WorkerConfig {
+    fn mistake(&self) -> Option<String> {
+        let place = format!("worker {:?}", self.name);
+        if self.interfaces.is_empty() || self.interfaces.iter().any(|i| i.queues.is_empty()) {
+            return Some(format!("{place}: expected at least one interface with one queue"));
+        }
+        if !self.ring_size.is_power_of_two() || !(64..=1 << 20).contains(&self.ring_size) {
+            return Some(format!(
+                "{place}: ring_size: expected a power of two from 64 to 2^20, found {}",
+                self.ring_size
+            ));
+        }
+        None
+    }
+}
+
+impl LineConfig {
+    /// What the steering program matches.
+    pub fn key(&self) -> LineKey {
+        let vlan = match self.vlan.as_deref() {
+            None => Vlan::Any,
+            Some(&[id]) => Vlan::Tagged(id),
+            Some(&[outer, inner, ..]) => Vlan::Double { outer, inner },
+            Some([]) => Vlan::Untagged,
+        };
+        LineKey { group: self.group, port: self.port, vlan }
+    }
+
+    fn mistake(&self, worker: &WorkerConfig) -> Option<String> {
+        if !worker.interfaces.iter().any(|interface| interface.name == self.interface) {
+            return Some(format!(
+                "expected an interface of worker {:?}, found {:?}",
+                worker.name, self.interface
+            ));
+        }
+        if !self.group.is_multicast() {
+            return Some(format!("expected a multicast group, found {}", self.group));
+        }
+        if self.port == 0 {
+            return Some("expected a port from 1 up, found 0".into());
+        }
+        let tags = self.vlan.as_deref().unwrap_or_default();
+        if tags.len() > 2 || tags.iter().any(|id| !(1..=4094).contains(id)) {
+            return Some(format!("expected at most two VLAN ids from 1 to 4094, found {tags:?}"));
+        }
+        None
+    }
+}

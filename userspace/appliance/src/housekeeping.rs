@@ -1,0 +1,183 @@
+//! The one thread that is not hot: signals, histograms, heartbeat, and what a person watches.
+//!
+//! Arrives: signals and the hot threads' answers. Leaves: the stop flag, the heartbeat in the
+//! segment, tables on standard error. Nothing here is waited for by a hot thread.
+
+use crate::clock;
+use crate::watch::Watch;
+use crate::worker::WorkerCounters;
+use anyhow::{Context, bail};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use wirebook_machine::Counters;
+use wirebook_shm::{Segment, SegmentView};
+use wirebook_telemetry::{HistogramCollector, Probe, ProbeReader, probe};
+
+/// How often this thread looks around.
+const CYCLE: Duration = Duration::from_millis(50);
+/// How often books are shown.
+const WATCH: Duration = Duration::from_secs(1);
+/// How long the wire stays open after the last session has ended, for what is still under way.
+const LINGER: Duration = Duration::from_millis(500);
+/// How long hot threads are given to answer before their counts are printed without.
+const ANSWER: Duration = Duration::from_millis(200);
+
+/// Asks the appliance to stop: by a signal, or by whoever runs it.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// A stop that no one has asked for yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A stop that SIGINT and SIGTERM ask for.
+    ///
+    /// # Errors
+    /// sigaction(2)'s.
+    pub fn on_signals() -> std::io::Result<Self> {
+        let stop = Self::new();
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            signal_hook::flag::register(signal, Arc::clone(&stop.0))?;
+        }
+        Ok(stop)
+    }
+
+    /// Asks for the stop.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// True once it has been asked for.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The flag itself, for a thread that looks at it each cycle.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.0
+    }
+}
+
+/// What the housekeeping thread is asked to do.
+#[derive(Clone, Debug, Default)]
+pub struct Duties {
+    /// Show these symbols once a second; an empty list shows the busiest.
+    pub watch: Option<Vec<String>>,
+    /// Stop once every channel's session has ended.
+    pub until_end_of_session: bool,
+    /// Create this file when packets can be received.
+    pub ready_file: Option<PathBuf>,
+}
+
+/// The housekeeping thread's own.
+pub struct Housekeeping {
+    /// Latencies of all stages.
+    pub histograms: HistogramCollector,
+    workers: Vec<ProbeReader<WorkerCounters>>,
+    shards: Vec<ProbeReader<Counters>>,
+    duties: Duties,
+    print: Arc<AtomicBool>,
+}
+
+impl Housekeeping {
+    /// Housekeeping with these duties; SIGUSR1 makes it print.
+    ///
+    /// # Errors
+    /// sigaction(2)'s.
+    pub fn new(duties: Duties) -> std::io::Result<Self> {
+        let print = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&print))?;
+        let histograms = HistogramCollector::new();
+        Ok(Self { histograms, workers: Vec::new(), shards: Vec::new(), duties, print })
+    }
+
+    /// The hot end of one more worker's probe.
+    pub fn probe_worker(&mut self) -> Probe<WorkerCounters> {
+        let (probe, reader) = probe();
+        self.workers.push(reader);
+        probe
+    }
+
+    /// The hot end of one more shard's probe.
+    pub fn probe_shard(&mut self) -> Probe<Counters> {
+        let (probe, reader) = probe();
+        self.shards.push(reader);
+        probe
+    }
+
+    /// Keeps house until `stop`.
+    ///
+    /// # Errors
+    /// Fails where a hot thread has died, or the ready file cannot be made.
+    pub fn run(
+        &mut self,
+        segment: &Segment,
+        stop: &Stop,
+        ended: &[AtomicBool],
+        all_live: impl Fn() -> bool,
+    ) -> anyhow::Result<()> {
+        let mut watch = match &self.duties.watch {
+            Some(symbols) => {
+                let view = SegmentView::open(segment.share()?)?;
+                Some(Watch::new(&view, self.shards.len(), symbols.clone())?)
+            }
+            None => None,
+        };
+        if let Some(path) = &self.duties.ready_file {
+            std::fs::write(path, "ready\n").with_context(|| path.display().to_string())?;
+        }
+        tracing::info!("ready");
+        let mut watched = Instant::now();
+        let mut all_ended_since = None;
+        while !stop.is_set() {
+            std::thread::sleep(CYCLE);
+            segment.heartbeat(clock::now());
+            self.histograms.collect();
+            if !all_live() {
+                bail!("a hot thread has died");
+            }
+            if self.print.swap(false, Ordering::Relaxed) {
+                self.print();
+            }
+            if let Some(watch) = &mut watch {
+                watch.look();
+                if watched.elapsed() >= WATCH {
+                    watched = Instant::now();
+                    eprint!("{watch}");
+                }
+            }
+            if self.duties.until_end_of_session {
+                let all_ended = ended.iter().all(|ended| ended.load(Ordering::Relaxed));
+                let since = all_ended_since.get_or_insert_with(Instant::now);
+                match all_ended {
+                    true if since.elapsed() >= LINGER => return Ok(()),
+                    true => {}
+                    false => all_ended_since = None,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn print(&mut self) {
+        self.workers.iter().for_each(ProbeReader::ask);
+        self.shards.iter().for_each(ProbeReader::ask);
+        std::thread::sleep(ANSWER);
+        self.histograms.collect();
+        for (number, worker) in self.workers.iter().enumerate() {
+            if let Some(counters) = worker.take() {
+                eprintln!("worker {number}: {counters:?}");
+            }
+        }
+        for (number, shard) in self.shards.iter().enumerate() {
+            if let Some(counters) = shard.take() {
+                eprintln!("shard {number}: {counters:?}");
+            }
+        }
+        eprintln!("{}", self.histograms.report());
+    }
+}

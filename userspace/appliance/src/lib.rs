@@ -1,0 +1,22 @@
+//! The appliance: configuration, topology, stages and commands.
+//!
+//! To follow one packet, read [`topology`], then [`worker`], [`router`] and [`shard`].
+
+pub mod capture;
+pub mod cli;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod housekeeping;
+pub mod idle;
+pub mod intake;
+pub mod lines;
+pub mod replay;
+pub mod report;
+pub mod router;
+pub mod shard;
+pub mod source;
+pub mod stages;
+pub mod topology;
+pub mod watch;
+pub mod worker;

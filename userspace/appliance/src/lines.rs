@@ -1,0 +1,194 @@
+//! Which packets are whose: lines, by destination, and the channels that they carry.
+//!
+//! Arrives: a configuration, or what was found in a capture. Leaves: a line's index, the same
+//! that the steering program writes into a packet's metadata, and its channel. A line that names
+//! its VLAN tags is preferred to one that takes any, as the steering program does it.
+
+use crate::capture::{Destination, FoundChannel};
+use crate::config::{ChannelConfig, Config};
+use jiff::civil::Date;
+use wirebook_wire::{Datagram, Protocol};
+use wirebook_xdp::{LineKey, Vlan};
+
+/// A channel as its worker and its shards need to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelSpec {
+    /// The appliance's number for it.
+    pub number: u8,
+    /// The venue protocol.
+    pub protocol: Protocol,
+    /// Publisher id of its DBN records.
+    pub publisher_id: u16,
+    /// The venue's day; absent, each packet's receive time tells it.
+    pub date: Option<Date>,
+}
+
+/// One line: what its packets are sent to, and the place of its channel in [`Lines::channels`].
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    key: LineKey,
+    channel: Option<usize>,
+}
+
+/// The lines that one worker knows.
+#[derive(Clone, Debug)]
+pub struct Lines {
+    lines: Vec<Line>,
+    channels: Vec<ChannelSpec>,
+    any_destination: bool,
+}
+
+impl Lines {
+    /// The lines of a configuration, numbered in its order, with the channels of `worker`, or of
+    /// all workers where none is named.
+    pub fn of_config(config: &Config, worker: Option<&str>) -> Self {
+        let mut lines = Vec::new();
+        let mut channels = Vec::new();
+        for (number, channel) in (0..).zip(&config.channels) {
+            let ours = worker.is_none_or(|worker| worker == channel.worker);
+            if ours {
+                channels.push(ChannelSpec::of_config(number, channel));
+            }
+            let channel_index = ours.then(|| channels.len() - 1);
+            for line in &channel.lines {
+                lines.push(Line { key: line.key(), channel: channel_index });
+            }
+        }
+        Self { lines, channels, any_destination: false }
+    }
+
+    /// The lines found in a capture of one protocol.
+    pub fn of_capture(found: &[FoundChannel], spec: ChannelSpec) -> Self {
+        let mut lines = Vec::new();
+        let mut channels = Vec::new();
+        for (number, channel) in (0..).zip(found) {
+            channels.push(ChannelSpec { number, ..spec });
+            let index = Some(channels.len() - 1);
+            lines
+                .extend(channel.destinations.iter().map(|d| Line { key: d.key(), channel: index }));
+        }
+        Self { lines, channels, any_destination: false }
+    }
+
+    /// One line that every UDP packet belongs to.
+    pub fn any_destination(spec: ChannelSpec) -> Self {
+        let key = LineKey { group: std::net::Ipv4Addr::UNSPECIFIED, port: 0, vlan: Vlan::Any };
+        let lines = vec![Line { key, channel: Some(0) }];
+        Self { lines, channels: vec![spec], any_destination: true }
+    }
+
+    /// The line of a datagram.
+    #[inline]
+    pub fn find(&self, datagram: &Datagram<'_>) -> Option<u16> {
+        if self.any_destination {
+            return Some(0);
+        }
+        let to = |line: &&Line| {
+            line.key.group == *datagram.destination.ip()
+                && line.key.port == datagram.destination.port()
+        };
+        let place = |wanted: fn(Vlan, &Datagram<'_>) -> bool| {
+            self.lines.iter().position(|line| to(&line) && wanted(line.key.vlan, datagram))
+        };
+        place(is_named).or_else(|| place(|vlan, _| vlan == Vlan::Any)).map(|index| index as u16)
+    }
+
+    /// The place in [`Lines::channels`] of a line's channel.
+    #[inline]
+    pub fn channel_of(&self, line: u16) -> Option<usize> {
+        self.lines.get(usize::from(line))?.channel
+    }
+
+    /// The channels, in the order of their numbers.
+    pub fn channels(&self) -> &[ChannelSpec] {
+        &self.channels
+    }
+}
+
+fn is_named(vlan: Vlan, datagram: &Datagram<'_>) -> bool {
+    let tags = (datagram.outer_vlan, datagram.inner_vlan);
+    match vlan {
+        Vlan::Any => false,
+        Vlan::Untagged => tags == (None, None),
+        Vlan::Tagged(id) => tags == (Some(id), None),
+        Vlan::Double { outer, inner } => tags == (Some(outer), Some(inner)),
+    }
+}
+
+impl ChannelSpec {
+    /// A channel of this protocol, numbered 0, with the protocol's own publisher.
+    pub fn of_protocol(protocol: Protocol) -> Self {
+        Self { number: 0, protocol, publisher_id: publisher_id(protocol), date: None }
+    }
+
+    fn of_config(number: u8, channel: &ChannelConfig) -> Self {
+        Self {
+            number,
+            protocol: channel.protocol,
+            publisher_id: channel.publisher_id.unwrap_or_else(|| publisher_id(channel.protocol)),
+            date: channel.date,
+        }
+    }
+}
+
+impl Destination {
+    fn key(&self) -> LineKey {
+        let vlan = match (self.outer_vlan, self.inner_vlan) {
+            (None, _) => Vlan::Untagged,
+            (Some(id), None) => Vlan::Tagged(id),
+            (Some(outer), Some(inner)) => Vlan::Double { outer, inner },
+        };
+        LineKey { group: *self.address.ip(), port: self.address.port(), vlan }
+    }
+}
+
+/// The DBN publisher of a protocol's records; 0 where DBN has assigned none.
+fn publisher_id(protocol: Protocol) -> u16 {
+    match protocol {
+        Protocol::Itch50 => dbn::Publisher::XnasItchXnas as u16,
+        Protocol::IexTops => dbn::Publisher::IexgTopsIexg as u16,
+        Protocol::IexDeep => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, SocketAddrV4};
+
+    const GROUP: Ipv4Addr = Ipv4Addr::new(233, 54, 12, 111);
+
+    fn lines(vlans: &[Vlan]) -> Lines {
+        let line =
+            |&vlan: &Vlan| Line { key: LineKey { group: GROUP, port: 9, vlan }, channel: None };
+        Lines { lines: vlans.iter().map(line).collect(), channels: vec![], any_destination: false }
+    }
+
+    fn datagram(port: u16, outer_vlan: Option<u16>, inner_vlan: Option<u16>) -> Datagram<'static> {
+        Datagram {
+            outer_vlan,
+            inner_vlan,
+            source: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1),
+            destination: SocketAddrV4::new(GROUP, port),
+            payload: &[],
+            payload_offset: 42,
+        }
+    }
+
+    #[test]
+    fn a_named_tag_is_preferred_to_any() {
+        let lines = lines(&[Vlan::Any, Vlan::Tagged(141), Vlan::Double { outer: 7, inner: 8 }]);
+        assert_eq!(lines.find(&datagram(9, Some(141), None)), Some(1));
+        assert_eq!(lines.find(&datagram(9, Some(142), None)), Some(0));
+        assert_eq!(lines.find(&datagram(9, Some(7), Some(8))), Some(2));
+        assert_eq!(lines.find(&datagram(9, None, None)), Some(0));
+        assert_eq!(lines.find(&datagram(10, None, None)), None);
+    }
+
+    #[test]
+    fn untagged_means_untagged() {
+        let lines = lines(&[Vlan::Untagged]);
+        assert_eq!(lines.find(&datagram(9, None, None)), Some(0));
+        assert_eq!(lines.find(&datagram(9, Some(1), None)), None);
+    }
+}

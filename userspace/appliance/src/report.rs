@@ -1,0 +1,216 @@
+//! What a run or a replay ends with: counts, digest and books, as text or as one JSON object.
+
+use crate::replay::InputCounters;
+use crate::worker::WorkerCounters;
+use anyhow::bail;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::fmt;
+use wirebook_feed::ChannelCounters;
+use wirebook_machine::{Book, Books, Counters, Level};
+use wirebook_model::BookState;
+use wirebook_model::price::Decimal;
+use wirebook_wire::DecoderCounters;
+
+/// One channel's counts and state.
+#[derive(Clone, Copy, Debug)]
+pub struct ChannelReport {
+    /// The appliance's number for it.
+    pub number: u8,
+    /// What its books are told.
+    pub state: BookState,
+    /// What arbitration counted.
+    pub channel: ChannelCounters,
+    /// What decoding bent.
+    pub decoder: DecoderCounters,
+}
+
+/// The counts of a whole run. Gap, drop and overrun stay apart: a gap is missing on all lines, a
+/// drop was lost before userspace, an overrun is a lapped reader.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Summary {
+    /// What the workers counted.
+    #[serde(flatten)]
+    pub worker: WorkerCounters,
+    /// Complete records made.
+    pub records: u64,
+    /// Books, one an instrument.
+    pub instruments: u64,
+    /// The digest of all books, whatever the number of shards.
+    pub digest: String,
+    /// Times that sequences were skipped on all lines.
+    pub gaps: u64,
+    /// Messages in those gaps.
+    pub missing_messages: u64,
+    /// Packets that another line had brought before.
+    pub duplicates: u64,
+    /// Times that a channel's session changed.
+    pub session_changes: u64,
+    /// Packets of a session that had passed.
+    pub old_session_packets: u64,
+    /// Messages longer than their specification says.
+    pub grown_messages: u64,
+    /// Sizes beyond 32 bits, given as the largest.
+    pub saturated_sizes: u64,
+    /// What the books counted.
+    pub book_counters: Map<String, Value>,
+    /// What was wrong with the input files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<InputCounters>,
+}
+
+impl Summary {
+    /// Adds a worker's counts.
+    pub fn add_worker(&mut self, worker: WorkerCounters, channels: &[ChannelReport]) {
+        self.worker += worker;
+        for ChannelReport { channel, decoder, .. } in channels {
+            self.gaps += channel.gaps;
+            self.missing_messages += channel.missing_messages;
+            self.duplicates += channel.duplicates;
+            self.session_changes += channel.session_changes;
+            self.old_session_packets += channel.old_session_packets;
+            self.grown_messages += decoder.grown_messages;
+            self.saturated_sizes += decoder.saturated_sizes;
+        }
+    }
+
+    /// Takes the books of all shards.
+    pub fn set_books<'a>(&mut self, shards: impl Iterator<Item = &'a Books> + Clone) {
+        let mut counters = Counters::default();
+        for books in shards.clone() {
+            counters += *books.counters();
+        }
+        let digests = |book: Book<'_>| (book.channel(), book.instrument_id(), book.digest());
+        let books = || shards.clone().flat_map(Books::iter);
+        self.records = counters.records;
+        self.instruments = books().count() as u64;
+        self.digest = format!("{:016x}", wirebook_machine::combine(books().map(digests)));
+        self.book_counters =
+            counters.named().map(|(name, count)| (name.to_owned(), json!(count))).collect();
+    }
+
+    /// All counts by name, in the order in which they are shown.
+    ///
+    /// # Errors
+    /// None in practice: every part is plain numbers and text.
+    pub fn to_json(&self) -> serde_json::Result<Map<String, Value>> {
+        match serde_json::to_value(self)? {
+            Value::Object(object) => Ok(object),
+            other => Ok(Map::from_iter([("summary".to_owned(), other)])),
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let object = self.to_json().map_err(|_| fmt::Error)?;
+        for (name, value) in &object {
+            match value {
+                Value::Object(inner) => {
+                    let counted = inner.iter().filter(|(_, count)| **count != json!(0));
+                    for (inner_name, count) in counted {
+                        writeln!(f, "{:>24}  {count}", inner_name)?;
+                    }
+                }
+                Value::String(text) => writeln!(f, "{name:>24}  {text}")?,
+                other => writeln!(f, "{name:>24}  {other}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Finds a book by symbol or instrument id.
+///
+/// # Errors
+/// Fails where there is none, or an id that several channels have.
+pub fn find_book<'a>(
+    shards: impl Iterator<Item = &'a Books> + Clone,
+    name: &str,
+) -> anyhow::Result<Book<'a>> {
+    let books = || shards.clone().flat_map(Books::iter);
+    let by_symbol = books().find(|book| book.symbol().as_str() == name);
+    if let Some(book) = by_symbol {
+        return Ok(book);
+    }
+    let Ok(id) = name.parse::<u32>() else {
+        bail!("expected a symbol or instrument id of the input, found {name:?}");
+    };
+    let mut with_id = books().filter(|book| book.instrument_id() == id);
+    match (with_id.next(), with_id.next()) {
+        (Some(book), None) => Ok(book),
+        (None, _) => bail!("expected an instrument id of the input, found {id}"),
+        (Some(_), Some(_)) => bail!("several channels have an instrument {id}: name its symbol"),
+    }
+}
+
+/// One book as JSON: state, sequence, and each side's levels as `[price, size, orders]`.
+pub fn book_json(book: &Book<'_>, depth: usize) -> Value {
+    json!({
+        "instrument_id": book.instrument_id(),
+        "symbol": book.symbol().as_str(),
+        "state": book.state().name(),
+        "over_limit": book.over_limit(),
+        "sequence": book.sequence(),
+        "bid_levels": book.bids().count(),
+        "ask_levels": book.asks().count(),
+        "bids": book.bids().take(depth).map(level_json).collect::<Vec<_>>(),
+        "asks": book.asks().take(depth).map(level_json).collect::<Vec<_>>(),
+        "digest": format!("{:016x}", book.digest()),
+    })
+}
+
+fn level_json(level: Level) -> Value {
+    json!([Decimal(level.price).to_string(), level.size, level.orders])
+}
+
+/// One book as a ladder for people.
+pub struct Ladder<'a> {
+    /// The book.
+    pub book: Book<'a>,
+    /// Levels to show of each side.
+    pub depth: usize,
+}
+
+impl fmt::Display for Ladder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let book = &self.book;
+        let (symbol, state) = (book.symbol(), book.state().name());
+        let name =
+            if symbol.is_empty() { book.instrument_id().to_string() } else { symbol.to_string() };
+        writeln!(f, "{name} ({state}) at sequence {}", book.sequence())?;
+        writeln!(
+            f,
+            "{:>7} {:>10} {:>13}   {:<13} {:>10} {:>7}",
+            "orders", "size", "bid", "ask", "size", "orders"
+        )?;
+        let (mut bids, mut asks) = (book.bids(), book.asks());
+        for _ in 0..self.depth {
+            let (bid, ask) = (bids.next(), asks.next());
+            if bid.is_none() && ask.is_none() {
+                break;
+            }
+            match bid {
+                Some(l) => write!(
+                    f,
+                    "{:>7} {:>10} {:>13}   ",
+                    l.orders,
+                    l.size,
+                    Decimal(l.price).to_string()
+                )?,
+                None => write!(f, "{:>7} {:>10} {:>13}   ", "", "", "")?,
+            }
+            match ask {
+                Some(l) => writeln!(
+                    f,
+                    "{:<13} {:>10} {:>7}",
+                    Decimal(l.price).to_string(),
+                    l.size,
+                    l.orders
+                )?,
+                None => writeln!(f)?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,145 @@
+//! From a worker to its shards.
+//!
+//! Arrives: the events of one packet after the other. Leaves: each event in the mailbox of the
+//! shard that owns its instrument, behind a `Packet` event in every mailbox that this packet
+//! reaches. An instrument belongs to shard *id modulo shards*, so no table is shared and a replay
+//! on another number of shards gives each book the same events.
+//!
+//! Promises: nothing is dropped. Where a mailbox is full the worker waits for its shard, and the
+//! mailbox counts the backpressure.
+
+use wirebook_model::{ALL_INSTRUMENTS, Event, EventHeader, EventSink, Packet, VenueEvent};
+
+/// Takes one shard's events: its ring, or the shard itself where both share a thread.
+pub trait Mailbox {
+    /// Takes an event, waiting for room where there is none.
+    fn deliver(&mut self, event: &Event);
+}
+
+/// Routes events to the mailboxes of all shards.
+#[derive(Debug)]
+pub struct Router<M> {
+    mailboxes: Vec<Addressed<M>>,
+    packet: Event,
+}
+
+#[derive(Debug)]
+struct Addressed<M> {
+    mailbox: M,
+    has_packet: bool,
+}
+
+impl<M: Mailbox> Router<M> {
+    /// A router over one mailbox a shard, at least one.
+    pub fn new(mailboxes: Vec<M>) -> Self {
+        assert!(!mailboxes.is_empty(), "a router needs a shard to route to");
+        let addressed = |mailbox| Addressed { mailbox, has_packet: false };
+        Self {
+            mailboxes: mailboxes.into_iter().map(addressed).collect(),
+            packet: packet_event(0, 0, Packet::default()),
+        }
+    }
+
+    /// Begins a packet of `channel` whose first message is `sequence`.
+    #[inline]
+    pub fn begin_packet(&mut self, channel: u8, sequence: u64, packet: Packet) {
+        self.packet = packet_event(channel, sequence, packet);
+        for addressed in &mut self.mailboxes {
+            addressed.has_packet = false;
+        }
+    }
+
+    /// The mailboxes, in the order of their shards.
+    pub fn into_mailboxes(self) -> impl Iterator<Item = M> {
+        self.mailboxes.into_iter().map(|addressed| addressed.mailbox)
+    }
+
+    fn deliver(&mut self, shard: usize, event: &Event) {
+        let addressed = &mut self.mailboxes[shard];
+        if !addressed.has_packet {
+            addressed.has_packet = true;
+            addressed.mailbox.deliver(&self.packet);
+        }
+        addressed.mailbox.deliver(event);
+    }
+}
+
+impl<M: Mailbox> EventSink for Router<M> {
+    #[inline]
+    fn event(&mut self, event: &Event) {
+        let id = event.header.instrument_id;
+        if id != ALL_INSTRUMENTS {
+            let shard = id as usize % self.mailboxes.len();
+            self.deliver(shard, event);
+        } else if matches!(event.body, VenueEvent::State(_) | VenueEvent::Clear) {
+            for shard in 0..self.mailboxes.len() {
+                self.deliver(shard, event);
+            }
+        } else {
+            // The market's own status is one record, whatever the number of shards.
+            self.deliver(0, event);
+        }
+    }
+}
+
+fn packet_event(channel: u8, sequence: u64, packet: Packet) -> Event {
+    let header = EventHeader {
+        channel,
+        flags: 0,
+        instrument_id: ALL_INSTRUMENTS,
+        sequence,
+        ts_event: packet.ts_sent,
+    };
+    Event { header, body: VenueEvent::Packet(packet) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wirebook_model::BookState;
+
+    impl Mailbox for Vec<Event> {
+        fn deliver(&mut self, event: &Event) {
+            self.push(*event);
+        }
+    }
+
+    fn event(instrument_id: u32, body: VenueEvent) -> Event {
+        let header = EventHeader { channel: 3, flags: 0, instrument_id, sequence: 9, ts_event: 5 };
+        Event { header, body }
+    }
+
+    fn route(events: &[Event], shards: usize) -> Vec<Vec<Event>> {
+        let mut router = Router::new(vec![Vec::new(); shards]);
+        router.begin_packet(3, 9, Packet { ts_recv: 7, ts_sent: 6, ts_worker: 8 });
+        for event in events {
+            router.event(event);
+        }
+        router.into_mailboxes().collect()
+    }
+
+    #[test]
+    fn an_instrument_has_one_shard_and_its_packet_comes_first() {
+        let delete = event(5, VenueEvent::Delete { order_id: 1 });
+        let mailboxes = route(&[delete, delete], 4);
+        assert_eq!(mailboxes[1].len(), 3);
+        assert!(matches!(mailboxes[1][0].body, VenueEvent::Packet(p) if p.ts_recv == 7));
+        assert_eq!(mailboxes[1][1..], [delete, delete]);
+        assert!(mailboxes[0].is_empty() && mailboxes[2].is_empty() && mailboxes[3].is_empty());
+    }
+
+    #[test]
+    fn a_channels_state_reaches_every_shard() {
+        let stale = event(ALL_INSTRUMENTS, VenueEvent::State(BookState::Stale));
+        for mailbox in route(&[stale], 3) {
+            assert_eq!(mailbox[1..], [stale]);
+        }
+    }
+
+    #[test]
+    fn the_markets_status_is_one_record() {
+        let trade_break = VenueEvent::TradeBreak { match_id: 1, price: 2, size: 3 };
+        let mailboxes = route(&[event(ALL_INSTRUMENTS, trade_break)], 2);
+        assert_eq!(mailboxes.iter().map(Vec::len).sum::<usize>(), 2);
+    }
+}

@@ -1,0 +1,144 @@
+//! Where a worker's packets come from: AF_XDP sockets, or UDP sockets in their place.
+//!
+//! Arrives: packets of the worker's lines. Leaves: each one at the [`Worker`], with its time of
+//! arrival. Counts what was lost before this process saw it ([`Drops`]).
+
+use crate::clock;
+use crate::router::Mailbox;
+use crate::worker::Worker;
+use serde::Serialize;
+use std::time::Duration;
+use wirebook_telemetry::StageHistogram;
+use wirebook_xdp::{BATCH_MAX, Receiver, UdpReceiver};
+
+/// Longest sleep of a worker in `poll` mode; a stop is noticed after it.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// The receiving end of one worker.
+pub enum Source {
+    /// AF_XDP sockets, and how many cycles until the clock's offset is read anew.
+    Xdp(Box<Receiver>),
+    /// UDP sockets.
+    Socket(Box<UdpReceiver>),
+}
+
+/// Packets lost before userspace, by cause; never to be added to gaps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Drops {
+    /// AF_XDP: dropped for any reason but a full ring.
+    pub rx_dropped: u64,
+    /// AF_XDP: dropped because the RX ring was full.
+    pub rx_ring_full: u64,
+    /// AF_XDP: frames that the kernel could not use.
+    pub rx_invalid_descriptors: u64,
+    /// AF_XDP: descriptors that named no frame of ours.
+    pub bad_descriptors: u64,
+    /// UDP: dropped because a socket's buffer was full.
+    pub socket_dropped: u64,
+    /// UDP: longer than the buffer.
+    pub socket_truncated: u64,
+    /// UDP: receive calls that failed.
+    pub socket_errors: u64,
+}
+
+impl Drops {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.rx_dropped
+            + self.rx_ring_full
+            + self.rx_invalid_descriptors
+            + self.bad_descriptors
+            + self.socket_dropped
+            + self.socket_truncated
+            + self.socket_errors
+    }
+}
+
+impl std::ops::AddAssign for Drops {
+    fn add_assign(&mut self, other: Self) {
+        self.rx_dropped += other.rx_dropped;
+        self.rx_ring_full += other.rx_ring_full;
+        self.rx_invalid_descriptors += other.rx_invalid_descriptors;
+        self.bad_descriptors += other.bad_descriptors;
+        self.socket_dropped += other.socket_dropped;
+        self.socket_truncated += other.socket_truncated;
+        self.socket_errors += other.socket_errors;
+    }
+}
+
+impl Source {
+    /// Takes what has arrived, at most one batch a socket; true where there was something.
+    #[inline]
+    pub fn poll<M: Mailbox>(
+        &mut self,
+        worker: &mut Worker<M>,
+        latency: &mut StageHistogram,
+    ) -> bool {
+        match self {
+            Self::Xdp(receiver) => {
+                let taken = receiver.poll_batch(BATCH_MAX, |packet| {
+                    let ts_worker = clock::now();
+                    match (&packet.steered, packet.payload()) {
+                        (Some(steered), Some(payload)) => {
+                            latency.record(ts_worker.saturating_sub(steered.ts_ns));
+                            worker.payload(steered.line, payload, steered.ts_ns, ts_worker);
+                        }
+                        // The driver carries no metadata: our own parser and our own clock.
+                        _ => worker.frame(packet.bytes, ts_worker, ts_worker),
+                    }
+                });
+                taken > 0
+            }
+            Self::Socket(receiver) => {
+                let taken = receiver.poll_batch(BATCH_MAX, |packet| {
+                    let ts_worker = clock::now();
+                    let ts_recv = if packet.ts_ns == 0 { ts_worker } else { packet.ts_ns };
+                    latency.record(ts_worker.saturating_sub(ts_recv));
+                    worker.payload(packet.line, packet.bytes, ts_recv, ts_worker);
+                });
+                taken > 0
+            }
+        }
+    }
+
+    /// Sleeps until a packet comes, or for a moment.
+    pub fn sleep(&mut self) {
+        // An error here is a signal or a closed socket; the next poll shows either.
+        let _ = match self {
+            Self::Xdp(receiver) => receiver.wait(WAIT),
+            Self::Socket(receiver) => receiver.wait(WAIT),
+        };
+    }
+
+    /// Follows the kernel's idea of TAI, which a time service may set after the start.
+    pub fn refresh_clock(&mut self) {
+        if let Self::Xdp(receiver) = self {
+            receiver.refresh_clock();
+        }
+    }
+
+    /// What was lost before this process saw it.
+    ///
+    /// # Errors
+    /// getsockopt(2)'s.
+    pub fn drops(&self) -> std::io::Result<Drops> {
+        let mut drops = Drops::default();
+        match self {
+            Self::Xdp(receiver) => {
+                for socket in receiver.statistics()? {
+                    drops.rx_dropped += socket.kernel.rx_dropped;
+                    drops.rx_ring_full += socket.kernel.rx_ring_full;
+                    drops.rx_invalid_descriptors += socket.kernel.rx_invalid_descriptors;
+                    drops.bad_descriptors += socket.bad_descriptors;
+                }
+            }
+            Self::Socket(receiver) => {
+                let statistics = receiver.statistics();
+                drops.socket_dropped = statistics.dropped;
+                drops.socket_truncated = statistics.truncated;
+                drops.socket_errors = statistics.errors;
+            }
+        }
+        Ok(drops)
+    }
+}

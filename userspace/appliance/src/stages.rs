@@ -1,0 +1,264 @@
+//! The hot threads: what a worker and a shard do in each cycle.
+//!
+//! Arrives: a source or mailboxes. Leaves: events in rings, records in the output ring, books on
+//! the board, latencies and counts for housekeeping. Promises: no allocation, lock, log or system
+//! call in a cycle that finds something, but for the wakeup that a driver asks for.
+
+use crate::clock;
+use crate::config::Idle;
+use crate::idle::{Waiter, nap};
+use crate::router::Mailbox;
+use crate::shard::Shard;
+use crate::source::Source;
+use crate::worker::{Worker, WorkerCounters};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use wirebook_machine::{Book, Counters, Level};
+use wirebook_model::dbn::RecordRef;
+use wirebook_model::{Event, Packet, RecordSink, VenueEvent};
+use wirebook_shm::board::{BoardWriter, CELL_LEVELS, Cell, CellLevel};
+use wirebook_shm::ring::{Cursor, GatedWriter, GatingReader, PushError, Writer};
+use wirebook_telemetry::{Probe, StageHistogram};
+
+/// Events taken from one mailbox before the next one has its turn.
+const EVENTS_A_TURN: usize = 256;
+
+/// Idle cycles between two looks at the kernel's clock offset: seconds, at some 100 ns a cycle.
+const CYCLES_A_CLOCK: u32 = 1 << 24;
+
+/// A ring to one shard.
+pub struct RingMailbox {
+    writer: GatedWriter,
+    /// Set once the shard's thread is over: it will make no more room.
+    shard_gone: Arc<AtomicBool>,
+    backpressure: u64,
+    undelivered: u64,
+}
+
+impl RingMailbox {
+    /// The worker's end of a ring.
+    pub fn new(writer: GatedWriter, shard_gone: Arc<AtomicBool>) -> Self {
+        Self { writer, shard_gone, backpressure: 0, undelivered: 0 }
+    }
+
+    /// Times that the worker had to wait for the shard.
+    pub fn backpressure(&self) -> u64 {
+        self.backpressure
+    }
+
+    /// Events that a dead shard did not take.
+    pub fn undelivered(&self) -> u64 {
+        self.undelivered
+    }
+
+    #[cold]
+    fn wait_for_room(&mut self, words: &[u64]) {
+        self.backpressure += 1;
+        while let Err(PushError::Full) = self.writer.try_push_words(words) {
+            if self.shard_gone.load(Ordering::Acquire) {
+                self.undelivered += 1;
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Mailbox for RingMailbox {
+    #[inline]
+    fn deliver(&mut self, event: &Event) {
+        let words = event.encode();
+        match self.writer.try_push_words(words.as_slice()) {
+            Ok(_) => {}
+            Err(PushError::Full) => self.wait_for_room(words.as_slice()),
+            Err(PushError::Length(_)) => debug_assert!(false, "an event is at most two slots"),
+        }
+    }
+}
+
+/// A worker on its thread.
+pub struct WorkerStage {
+    /// Where its packets come from.
+    pub source: Source,
+    /// What decodes them.
+    pub worker: Worker<RingMailbox>,
+    /// From arrival to the start of decoding.
+    pub wire_to_worker: StageHistogram,
+    /// Answers housekeeping.
+    pub probe: Probe<WorkerCounters>,
+    /// How it waits.
+    pub idle: Idle,
+}
+
+impl WorkerStage {
+    /// Runs until `stop`; `ended` says that every channel's session has ended.
+    pub fn run(&mut self, stop: &AtomicBool, ended: &AtomicBool) {
+        let mut waiter = Waiter::new(self.idle);
+        let mut until_clock = CYCLES_A_CLOCK;
+        while !stop.load(Ordering::Relaxed) {
+            let found = self.source.poll(&mut self.worker, &mut self.wire_to_worker);
+            self.probe.answer(|| self.worker.counters());
+            if !found {
+                self.wire_to_worker.hand_over();
+                ended.store(self.worker.all_ended(), Ordering::Relaxed);
+                until_clock -= 1;
+                if until_clock == 0 {
+                    until_clock = CYCLES_A_CLOCK;
+                    self.source.refresh_clock();
+                }
+            }
+            waiter.cycle(found, || self.source.sleep());
+        }
+    }
+}
+
+/// A shard's output ring as a sink of records.
+pub struct OutputRing {
+    writer: Writer,
+    unpublished: u64,
+}
+
+impl OutputRing {
+    /// A sink over the writing end of a ring.
+    pub fn new(writer: Writer) -> Self {
+        Self { writer, unpublished: 0 }
+    }
+
+    /// Records too long for the ring; none of DBN's are.
+    pub fn unpublished(&self) -> u64 {
+        self.unpublished
+    }
+
+    fn cursor(&self) -> Cursor {
+        self.writer.cursor()
+    }
+}
+
+impl RecordSink for OutputRing {
+    #[inline]
+    fn record(&mut self, record: RecordRef<'_>) {
+        self.unpublished += u64::from(self.writer.push_bytes(record.as_ref()).is_err());
+    }
+}
+
+/// A shard on its thread.
+pub struct ShardStage {
+    /// One ring a worker.
+    pub mailboxes: Vec<GatingReader>,
+    /// The books.
+    pub shard: Shard<OutputRing>,
+    /// Where their tops are shown.
+    pub board: BoardWriter,
+    /// DBN publisher of each channel, for the board.
+    pub publishers: [u16; 256],
+    /// From the start of decoding to the shard.
+    pub worker_to_shard: StageHistogram,
+    /// From the shard to the last record's place in the output ring.
+    pub shard_to_published: StageHistogram,
+    /// Answers housekeeping.
+    pub probe: Probe<Counters>,
+    /// How it waits.
+    pub idle: Idle,
+    /// Slots of a mailbox that held no event of ours.
+    pub bad_slots: u64,
+}
+
+impl ShardStage {
+    /// Runs until `stop`, and then until its mailboxes are empty.
+    pub fn run(&mut self, stop: &AtomicBool) {
+        let mut waiter = Waiter::new(self.idle);
+        loop {
+            let stopping = stop.load(Ordering::Acquire);
+            let found = self.take_turns();
+            self.probe.answer(|| *self.shard.books().counters());
+            if !found {
+                self.worker_to_shard.hand_over();
+                self.shard_to_published.hand_over();
+                if stopping {
+                    return;
+                }
+            }
+            waiter.cycle(found, nap);
+        }
+    }
+
+    fn take_turns(&mut self) -> bool {
+        let mut found = false;
+        for mailbox in 0..self.mailboxes.len() {
+            found |= self.turn(mailbox);
+        }
+        if found {
+            self.show_changed();
+        }
+        found
+    }
+
+    fn turn(&mut self, mailbox: usize) -> bool {
+        let mailbox = &mut self.mailboxes[mailbox];
+        let mut packet_began = None;
+        let mut taken = 0;
+        while taken < EVENTS_A_TURN
+            && let Some(record) = mailbox.pop()
+        {
+            taken += 1;
+            let Ok(event) = Event::decode(record.words()) else {
+                self.bad_slots += 1;
+                continue;
+            };
+            if let VenueEvent::Packet(Packet { ts_worker, .. }) = event.body {
+                let now = clock::now();
+                self.worker_to_shard.record(now.saturating_sub(ts_worker));
+                if let Some(began) = packet_began.replace(now) {
+                    self.shard_to_published.record(now.saturating_sub(began));
+                }
+            }
+            self.shard.apply(&event);
+        }
+        mailbox.release();
+        if let Some(began) = packet_began {
+            self.shard_to_published.record(clock::now().saturating_sub(began));
+        }
+        taken > 0
+    }
+
+    fn show_changed(&mut self) {
+        let cursor = self.shard.sink().cursor();
+        let (board, publishers) = (&mut self.board, &self.publishers);
+        self.shard.drain_changed(|place, book| {
+            let publisher = publishers[usize::from(book.channel())];
+            // The board has one cell for each book that the limits allow.
+            let shown = board.publish(place, &cell(&book, publisher, cursor));
+            debug_assert!(shown.is_ok(), "a board has a cell for every book");
+        });
+    }
+}
+
+/// A book's top as readers see it.
+fn cell(book: &Book<'_>, publisher: u16, cursor: Cursor) -> Cell {
+    let mut cell = Cell {
+        instrument_id: book.instrument_id(),
+        publisher,
+        state: book.state() as u8,
+        channel: book.channel(),
+        sequence: book.sequence(),
+        ts_event: book.ts_event(),
+        ts_recv: book.ts_recv(),
+        cursor: cursor.get(),
+        ..Cell::default()
+    };
+    if let Some(trade) = book.last_trade() {
+        (cell.last_price, cell.last_size) = (trade.price, trade.size);
+    }
+    let symbol = book.symbol();
+    let length = cell.symbol.len();
+    cell.symbol.copy_from_slice(&symbol.as_bytes()[..length]);
+    put_levels(&mut cell.bids, book.bids());
+    put_levels(&mut cell.asks, book.asks());
+    cell
+}
+
+fn put_levels(cells: &mut [CellLevel; CELL_LEVELS], levels: impl Iterator<Item = Level>) {
+    for (cell, Level { price, size, orders }) in cells.iter_mut().zip(levels) {
+        *cell = CellLevel { price, size, orders, reserved: 0 };
+    }
+}

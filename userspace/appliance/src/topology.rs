@@ -1,0 +1,256 @@
+//! The appliance as a picture in code: what is connected to what.
+//!
+//! ```text
+//!  NIC queue ─ steering ─▶ UMEM frame ─▶ worker ─▶ mailbox ─▶ shard ─▶ output ring, board
+//! ```
+//!
+//! Arrives: a configuration. Leaves: a [`Finished`] run: the shards with their books, and every
+//! count. Promises: sockets exist before groups are joined, workers stop before shards, and shards
+//! empty their mailboxes before they stop, so nothing taken from the wire is lost.
+
+use crate::config::Config;
+use crate::housekeeping::{Housekeeping, Stop};
+use crate::intake::{Intake, join_groups};
+use crate::lines::Lines;
+use crate::report::Summary;
+use crate::router::Router;
+use crate::shard::Shard;
+use crate::source::Drops;
+use crate::stages::{OutputRing, RingMailbox, ShardStage, WorkerStage};
+use crate::worker::Worker;
+use anyhow::{Context, anyhow};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, Scope, ScopedJoinHandle};
+use wirebook_machine::{Books, Limits};
+use wirebook_shm::{Segment, SegmentLayout};
+use wirebook_telemetry::LatencyReport;
+
+/// What a run ends with.
+pub struct Finished {
+    /// The counts and the digest.
+    pub summary: Summary,
+    /// The books of each shard.
+    pub books: Vec<Books>,
+    /// Packets lost before userspace.
+    pub drops: Drops,
+    /// Times that a worker waited for a shard.
+    pub backpressure: u64,
+    /// Events and records that a ring did not take; there are none while all threads live.
+    pub lost_in_rings: u64,
+    /// What the interfaces and sockets got and counted.
+    pub intake: Intake,
+    /// Latency of each stage.
+    pub latency: LatencyReport,
+}
+
+/// Builds everything, runs until `stop`, and takes it down in order.
+///
+/// # Errors
+/// Fails where an interface, a right, a kernel option or memory is missing, or a thread died; the
+/// error says which.
+pub fn run(
+    config: &Config,
+    stop: &Stop,
+    mut housekeeping: Housekeeping,
+) -> anyhow::Result<Finished> {
+    let mut segment = Segment::create(&layout(config), config.segment.hugepages.into())?;
+    let mut intake = Intake::attach(config)?;
+    let gone: Vec<_> = config.shards.iter().map(|_| Arc::new(AtomicBool::new(false))).collect();
+
+    let mut mailboxes: Vec<Vec<_>> = config.shards.iter().map(|_| Vec::new()).collect();
+    let mut workers = Vec::new();
+    for (number, worker) in config.workers.iter().enumerate() {
+        let mut outlets = Vec::new();
+        for (shard, readers) in mailboxes.iter_mut().enumerate() {
+            let (writer, reader) = segment.gated_ring(&mailbox_name(number, shard))?;
+            outlets.push(RingMailbox::new(writer, Arc::clone(&gone[shard])));
+            readers.push(reader);
+        }
+        let lines = Lines::of_config(config, Some(&worker.name));
+        workers.push(WorkerStage {
+            source: intake.open(config, worker)?,
+            worker: Worker::new(lines, config.limits.instruments, Router::new(outlets))?,
+            wire_to_worker: housekeeping.histograms.recorder("wire→worker"),
+            probe: housekeeping.probe_worker(),
+            idle: worker.idle,
+        });
+    }
+
+    let mut shards = Vec::new();
+    for ((number, shard), mailboxes) in config.shards.iter().enumerate().zip(mailboxes) {
+        let output = OutputRing::new(segment.open_ring(&output_name(number))?);
+        shards.push(ShardStage {
+            mailboxes,
+            shard: new_shard(config, output)?,
+            board: segment.board(&board_name(number))?,
+            publishers: publishers(config),
+            worker_to_shard: housekeeping.histograms.recorder("worker→shard"),
+            shard_to_published: housekeeping.histograms.recorder("shard→published"),
+            probe: housekeeping.probe_shard(),
+            idle: shard.idle,
+            bad_slots: 0,
+        });
+    }
+
+    let ended: Vec<_> = workers.iter().map(|_| AtomicBool::new(false)).collect();
+    let shards_stop = AtomicBool::new(false);
+    let (workers, shards) = thread::scope(|scope| {
+        let mut shard_threads = Vec::new();
+        let mut worker_threads = Vec::new();
+        let start_and_keep = || -> anyhow::Result<()> {
+            for ((number, settings), mut stage) in config.shards.iter().enumerate().zip(shards) {
+                let (gone, stop) = (Arc::clone(&gone[number]), &shards_stop);
+                let name = format!("shard-{number}");
+                shard_threads.push(spawn(scope, name, settings.core, move || {
+                    let _gone_when_over = SetWhenOver(gone);
+                    stage.run(stop);
+                    stage
+                })?);
+            }
+            for ((settings, mut stage), ended) in config.workers.iter().zip(workers).zip(&ended) {
+                let name = format!("worker-{}", settings.name);
+                worker_threads.push(spawn(scope, name, settings.core, move || {
+                    stage.run(stop.flag(), ended);
+                    stage
+                })?);
+            }
+            // Last, so that no packet arrives before its socket and its thread.
+            let _memberships = join_groups(config)?;
+            let all_live = || {
+                !worker_threads.iter().any(ScopedJoinHandle::is_finished)
+                    && !shard_threads.iter().any(ScopedJoinHandle::is_finished)
+            };
+            housekeeping.run(&segment, stop, &ended, all_live)
+        };
+        let kept = start_and_keep();
+        stop.set();
+        let workers = join_all(worker_threads);
+        shards_stop.store(true, Ordering::Release);
+        let shards = join_all(shard_threads);
+        kept?;
+        anyhow::Ok((workers?, shards?))
+    })?;
+    finish(housekeeping, workers, shards, intake)
+}
+
+/// The segment: a ring from each worker to each shard, and each shard's output.
+fn layout(config: &Config) -> SegmentLayout {
+    let mut layout = SegmentLayout::new();
+    for shard in 0..config.shards.len() {
+        for worker in 0..config.workers.len() {
+            layout = layout.gated_ring(mailbox_name(worker, shard), config.segment.mailbox_slots);
+        }
+        layout = layout
+            .open_ring(output_name(shard), config.segment.output_slots)
+            .board(board_name(shard), config.limits.instruments);
+    }
+    layout
+}
+
+fn mailbox_name(worker: usize, shard: usize) -> String {
+    format!("mailbox-{worker}-{shard}")
+}
+
+fn output_name(shard: usize) -> String {
+    format!("output-{shard}")
+}
+
+/// The name of a shard's board in the segment.
+pub fn board_name(shard: usize) -> String {
+    format!("board-{shard}")
+}
+
+fn new_shard(config: &Config, output: OutputRing) -> anyhow::Result<Shard<OutputRing>> {
+    let limits = Limits {
+        instruments: config.limits.instruments,
+        orders: config.limits.orders,
+        levels: config.limits.levels,
+    };
+    let mut shard = Shard::new(limits, output)?;
+    for spec in Lines::of_config(config, None).channels() {
+        shard.set_publisher(spec.number, spec.publisher_id);
+    }
+    Ok(shard)
+}
+
+fn publishers(config: &Config) -> [u16; 256] {
+    let mut publishers = [0; 256];
+    for spec in Lines::of_config(config, None).channels() {
+        publishers[usize::from(spec.number)] = spec.publisher_id;
+    }
+    publishers
+}
+
+/// Tells a worker that its shard takes nothing any more, however the shard's thread ended.
+struct SetWhenOver(Arc<AtomicBool>);
+
+impl Drop for SetWhenOver {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: String,
+    core: Option<usize>,
+    run: impl FnOnce() -> T + Send + 'scope,
+) -> anyhow::Result<ScopedJoinHandle<'scope, T>> {
+    let pinned_name = name.clone();
+    let pinned = move || {
+        if let Some(id) = core
+            && !core_affinity::set_for_current(core_affinity::CoreId { id })
+        {
+            tracing::warn!("{pinned_name}: cannot be pinned to core {id}; it runs anywhere");
+        }
+        run()
+    };
+    thread::Builder::new()
+        .name(name.clone())
+        .spawn_scoped(scope, pinned)
+        .with_context(|| format!("cannot start the thread {name}"))
+}
+
+fn join_all<T>(threads: Vec<ScopedJoinHandle<'_, T>>) -> anyhow::Result<Vec<T>> {
+    let joined: Vec<_> = threads
+        .into_iter()
+        .map(|thread| {
+            let name = thread.thread().name().unwrap_or_default().to_owned();
+            thread.join().map_err(|_| anyhow!("the thread {name} died; the log says why"))
+        })
+        .collect();
+    joined.into_iter().collect()
+}
+
+fn finish(
+    mut housekeeping: Housekeeping,
+    workers: Vec<WorkerStage>,
+    shards: Vec<ShardStage>,
+    mut intake: Intake,
+) -> anyhow::Result<Finished> {
+    let mut summary = Summary::default();
+    let mut drops = Drops::default();
+    let (mut backpressure, mut lost_in_rings) = (0, 0);
+    for stage in workers {
+        let channels: Vec<_> = stage.worker.channels().collect();
+        summary.add_worker(stage.worker.counters(), &channels);
+        drops += stage.source.drops()?;
+        for mailbox in stage.worker.into_mailboxes() {
+            backpressure += mailbox.backpressure();
+            lost_in_rings += mailbox.undelivered();
+        }
+    }
+    let mut books = Vec::new();
+    for stage in shards {
+        let (shard_books, output) = stage.shard.into_parts();
+        lost_in_rings += output.unpublished() + stage.bad_slots;
+        books.push(shard_books);
+    }
+    summary.set_books(books.iter());
+    intake.read_counters()?;
+    // The recorders are gone by now, and have handed over their last samples.
+    housekeeping.histograms.collect();
+    let latency = housekeeping.histograms.report();
+    Ok(Finished { summary, books, drops, backpressure, lost_in_rings, intake, latency })
+}

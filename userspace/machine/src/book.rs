@@ -1,0 +1,281 @@
+//! One book: what a shard keeps of it, and the view that others get.
+
+use wirebook_model::{BookState, Side, Symbol, UnixNanos};
+
+use crate::digest::Rolling;
+use crate::ladder::Ladder;
+use crate::side::RestingSide;
+use crate::slab::NIL;
+use crate::tables::{Ladders, Tables};
+
+/// A price level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// Price, 1e-9.
+    pub price: i64,
+    /// All displayed size at this price.
+    pub size: u64,
+    /// Number of orders; 0 where the venue gives the level as one number.
+    pub orders: u32,
+}
+
+/// An order that rests in a book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestingOrder {
+    /// The venue's order id.
+    pub order_id: u64,
+    /// Bid or ask.
+    pub side: Side,
+    /// Limit price, 1e-9.
+    pub price: i64,
+    /// Displayed size.
+    pub size: u32,
+}
+
+/// What is executed before an order at its price.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueuePosition {
+    /// Orders ahead in the level.
+    pub orders_ahead: u32,
+    /// Their displayed size.
+    pub size_ahead: u64,
+}
+
+/// The last trade of an instrument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastTrade {
+    /// Side of the aggressor, `None` where the venue does not tell.
+    pub side: Side,
+    /// Trade price, 1e-9.
+    pub price: i64,
+    /// Traded size.
+    pub size: u32,
+}
+
+/// What a shard keeps of one book beside the tables.
+pub(crate) struct BookCore {
+    pub(crate) ladders: Ladders,
+    pub(crate) instrument_id: u32,
+    pub(crate) channel: u8,
+    pub(crate) state: BookState,
+    pub(crate) over_limit: bool,
+    /// Records have left since the last `F_LAST`: the book is inside a venue's event.
+    pub(crate) open: bool,
+    /// The book is in the list of changed books.
+    pub(crate) changed: bool,
+    pub(crate) sequence: u64,
+    pub(crate) ts_event: UnixNanos,
+    pub(crate) ts_recv: UnixNanos,
+    /// Hash of all `MboMsg`s that left.
+    pub(crate) records: Rolling,
+    pub(crate) last_trade: Option<LastTrade>,
+    pub(crate) symbol: Symbol,
+}
+
+impl BookCore {
+    pub(crate) fn new(channel: u8, instrument_id: u32, state: BookState) -> Self {
+        Self {
+            ladders: [Ladder::default(); 2],
+            instrument_id,
+            channel,
+            state,
+            over_limit: false,
+            open: false,
+            changed: false,
+            sequence: 0,
+            ts_event: 0,
+            ts_recv: 0,
+            records: Rolling::default(),
+            last_trade: None,
+            symbol: Symbol::default(),
+        }
+    }
+
+    /// The channel says what the book is; one that could not hold everything stays stale.
+    pub(crate) fn set_state(&mut self, state: BookState) {
+        self.state = if self.over_limit { BookState::Stale } else { state };
+    }
+
+    /// The venue spoke of what the book does not hold: expected unless the book was whole.
+    pub(crate) fn distrust(&mut self) {
+        if self.state == BookState::Live {
+            self.state = BookState::Stale;
+        }
+    }
+}
+
+/// A book, borrowed from the shard that owns it.
+#[derive(Clone, Copy)]
+pub struct Book<'a> {
+    pub(crate) number: u32,
+    pub(crate) core: &'a BookCore,
+    pub(crate) tables: &'a Tables,
+}
+
+impl<'a> Book<'a> {
+    /// The venue's number for the instrument.
+    pub fn instrument_id(&self) -> u32 {
+        self.core.instrument_id
+    }
+
+    /// The appliance's number for the channel.
+    pub fn channel(&self) -> u8 {
+        self.core.channel
+    }
+
+    /// The venue's symbol; empty until its directory has named it.
+    pub fn symbol(&self) -> Symbol {
+        self.core.symbol
+    }
+
+    /// Whether the book can be trusted.
+    pub fn state(&self) -> BookState {
+        self.core.state
+    }
+
+    /// True where a limit of the shard kept something out of this book; a `Clear` resets it.
+    pub fn over_limit(&self) -> bool {
+        self.core.over_limit
+    }
+
+    /// The sequence of the last event applied.
+    pub fn sequence(&self) -> u64 {
+        self.core.sequence
+    }
+
+    /// The venue's time of the last event applied.
+    pub fn ts_event(&self) -> UnixNanos {
+        self.core.ts_event
+    }
+
+    /// When the packet of that event was received.
+    pub fn ts_recv(&self) -> UnixNanos {
+        self.core.ts_recv
+    }
+
+    /// The last trade, printed or crossing nothing displayed.
+    pub fn last_trade(&self) -> Option<LastTrade> {
+        self.core.last_trade
+    }
+
+    /// Bid levels, best first.
+    pub fn bids(&self) -> impl Iterator<Item = Level> + use<'a> {
+        self.levels(RestingSide::Bid)
+    }
+
+    /// Ask levels, best first.
+    pub fn asks(&self) -> impl Iterator<Item = Level> + use<'a> {
+        self.levels(RestingSide::Ask)
+    }
+
+    /// The best bid and the best ask.
+    pub fn best(&self) -> (Option<Level>, Option<Level>) {
+        (self.bids().next(), self.asks().next())
+    }
+
+    /// The best `levels` rows of bid and ask, best first; ends where both sides do.
+    pub fn depth(
+        &self,
+        levels: usize,
+    ) -> impl Iterator<Item = (Option<Level>, Option<Level>)> + use<'a> {
+        let (mut bids, mut asks) = (self.bids(), self.asks());
+        std::iter::from_fn(move || {
+            let row = (bids.next(), asks.next());
+            (row != (None, None)).then_some(row)
+        })
+        .take(levels)
+    }
+
+    /// All orders: bids before asks, best level first, in the order of their priority.
+    pub fn orders(&self) -> impl Iterator<Item = RestingOrder> + use<'a> {
+        let book = *self;
+        RestingSide::BOTH.into_iter().flat_map(move |side| book.orders_of(side))
+    }
+
+    /// The order `order_id`, if it rests in this book.
+    pub fn order(&self, order_id: u64) -> Option<RestingOrder> {
+        let entry = &self.tables.orders[self.tables.find(self.number, order_id)?];
+        let level = &self.tables.levels[entry.level];
+        Some(RestingOrder {
+            order_id,
+            side: level.side.to_dbn(),
+            price: level.price,
+            size: entry.size,
+        })
+    }
+
+    /// What is ahead of the order `order_id`, if it rests in this book. Takes a step for each
+    /// order ahead.
+    pub fn queue_position(&self, order_id: u64) -> Option<QueuePosition> {
+        let mut order = self.tables.find(self.number, order_id)?;
+        let mut position = QueuePosition::default();
+        loop {
+            order = self.tables.orders[order].ahead;
+            if order == NIL {
+                return Some(position);
+            }
+            position.orders_ahead += 1;
+            position.size_ahead += u64::from(self.tables.orders[order].size);
+        }
+    }
+
+    /// True where the best bid is at or above the best ask.
+    pub fn crossed(&self) -> bool {
+        let best = |side| self.tables.rungs.rungs(&self.core.ladders[side as usize]).last();
+        match (best(RestingSide::Bid), best(RestingSide::Ask)) {
+            (Some(bid), Some(ask)) => bid.rank >= RestingSide::Ask.rank(ask.rank),
+            _ => false,
+        }
+    }
+
+    /// A number that is equal where books are: over every record that left (and with them the
+    /// last sequence), every order in the order of its priority, every level, and the state.
+    ///
+    /// Two appliances on the same input agree on it, whatever their receive times, publishers and
+    /// shards. Takes a step for each order.
+    pub fn digest(&self) -> u64 {
+        let mut hash = self.core.records;
+        hash.word(u64::from(self.core.state as u8) << 1 | u64::from(self.core.over_limit));
+        for side in RestingSide::BOTH {
+            hash.word(side as u64);
+            for level in self.level_indices(side).map(|level| &self.tables.levels[level]) {
+                hash.word(level.price as u64);
+                hash.word(level.size);
+                hash.word(u64::from(level.orders) << 32 | u64::from(level.aggregate));
+            }
+            for order in self.orders_of(side) {
+                hash.word(order.order_id);
+                hash.word(u64::from(order.size));
+            }
+        }
+        hash.finish()
+    }
+
+    fn levels(&self, side: RestingSide) -> impl Iterator<Item = Level> + use<'a> {
+        let tables = self.tables;
+        self.level_indices(side).map(move |index| {
+            let level = &tables.levels[index];
+            Level { price: level.price, size: level.size, orders: level.orders }
+        })
+    }
+
+    fn orders_of(&self, side: RestingSide) -> impl Iterator<Item = RestingOrder> + use<'a> {
+        let tables = self.tables;
+        self.level_indices(side).flat_map(move |index| {
+            let level = &tables.levels[index];
+            let at = |order: u32| (order != NIL).then_some(order);
+            std::iter::successors(at(level.first), move |&order| at(tables.orders[order].behind))
+                .map(move |order| RestingOrder {
+                    order_id: tables.orders[order].id,
+                    side: side.to_dbn(),
+                    price: level.price,
+                    size: tables.orders[order].size,
+                })
+        })
+    }
+
+    fn level_indices(&self, side: RestingSide) -> impl Iterator<Item = u32> + use<'a> {
+        let rungs = self.tables.rungs.rungs(&self.core.ladders[side as usize]);
+        rungs.iter().rev().map(|rung| rung.level)
+    }
+}

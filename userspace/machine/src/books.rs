@@ -1,0 +1,351 @@
+//! All books of a shard: the one entry for events.
+
+use dbn::{RecordRef, flags};
+use wirebook_hugevec::HugeVecError;
+use wirebook_model::{
+    ALL_INSTRUMENTS, BookState, Definition, Event, EventHeader, RecordSink, VenueEvent,
+};
+
+use crate::book::{Book, BookCore};
+use crate::counters::Counters;
+use crate::digest::{Rolling, combine};
+use crate::edit::Edit;
+use crate::index::{Index, Key};
+use crate::ladder::RungPool;
+use crate::lines::{Line, Lines};
+use crate::records::{self, Channel};
+use crate::tables::Tables;
+
+/// How many channels an appliance can number.
+const CHANNELS: usize = 1 << u8::BITS;
+
+/// How much a shard holds at most. All of it is taken at start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Books.
+    pub instruments: usize,
+    /// Orders in all books together.
+    pub orders: usize,
+    /// Price levels in all books together.
+    pub levels: usize,
+}
+
+/// Why a shard's tables could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitsError {
+    /// A table would have more places than a 32-bit index names.
+    #[error(
+        "{limits:?} exceeds 32-bit indices: instruments and orders must be below {max} each, \
+         4 levels + 16 instruments below {max} together", max = u32::MAX
+    )]
+    TooLarge {
+        /// The limits asked for.
+        limits: Limits,
+    },
+    /// The host has no memory for a table.
+    #[error("tables for {limits:?}: {source}")]
+    Memory {
+        /// The limits asked for.
+        limits: Limits,
+        /// The table that could not be had.
+        source: HugeVecError,
+    },
+}
+
+/// The books of one shard and the tables they share.
+pub struct Books {
+    books: Vec<BookCore>,
+    limits: Limits,
+    tables: Tables,
+    instruments: Index,
+    channels: Box<[Channel; CHANNELS]>,
+    /// Numbers of the books with `changed` set.
+    changed: Vec<u32>,
+    counters: Counters,
+}
+
+impl Books {
+    /// An empty shard: takes all the memory that it will ever use.
+    ///
+    /// # Errors
+    /// [`LimitsError`] where 32-bit indices do not reach or the host has no such memory.
+    pub fn new(limits: Limits) -> Result<Self, LimitsError> {
+        let Limits { instruments, orders, levels } = limits;
+        let below_max = |count: &usize| *count < u32::MAX as usize;
+        let rungs = instruments
+            .checked_mul(2)
+            .and_then(|ladders| RungPool::rungs_for(ladders, levels))
+            .filter(below_max)
+            .filter(|_| below_max(&orders))
+            .ok_or(LimitsError::TooLarge { limits })?;
+        let memory = |source| LimitsError::Memory { limits, source };
+        Ok(Self {
+            books: Vec::with_capacity(instruments),
+            limits,
+            tables: Tables::new(orders, levels, rungs).map_err(memory)?,
+            instruments: Index::new(instruments).map_err(memory)?,
+            channels: Box::new([Channel::default(); CHANNELS]),
+            changed: Vec::with_capacity(instruments),
+            counters: Counters::default(),
+        })
+    }
+
+    /// Names the DBN publisher of a channel's records.
+    pub fn set_publisher(&mut self, channel: u8, publisher_id: u16) {
+        self.channels[usize::from(channel)].publisher_id = publisher_id;
+    }
+
+    /// Applies one event and writes the records it makes.
+    ///
+    /// Never allocates and never fails: what cannot be applied is counted, and where a limit is
+    /// reached the book says so from then on.
+    pub fn apply(&mut self, event: &Event, out: &mut impl RecordSink) {
+        self.counters.events += 1;
+        let Event { header, body } = event;
+        let channel = &mut self.channels[usize::from(header.channel)];
+        match body {
+            VenueEvent::Packet(packet) => {
+                channel.packet = *packet;
+                self.counters.packets += 1;
+            }
+            VenueEvent::State(state) => self.set_state(header, *state),
+            VenueEvent::Status(status) => {
+                let record = records::status(channel, header, status);
+                self.send(RecordRef::from(&record), out);
+                self.close(header, out);
+            }
+            VenueEvent::Statistic(statistic) => {
+                let record = records::statistic(channel, header, statistic);
+                self.send(RecordRef::from(&record), out);
+                self.close(header, out);
+            }
+            VenueEvent::Clear if header.instrument_id == ALL_INSTRUMENTS => {
+                self.clear_channel(header, out);
+            }
+            _ if header.instrument_id == ALL_INSTRUMENTS => self.counters.bad_events += 1,
+            VenueEvent::Imbalance(imbalance) => {
+                let record = records::imbalance(channel, header, imbalance);
+                self.send(RecordRef::from(&record), out);
+                self.close(header, out);
+            }
+            VenueEvent::Definition(definition) => {
+                let record = records::definition(channel, header, definition);
+                self.send(RecordRef::from(&record), out);
+                self.define(header, definition);
+                self.close(header, out);
+            }
+            _ => {
+                if let Some(number) = self.find_or_create(header) {
+                    self.edit(number, header, body, out);
+                }
+            }
+        }
+    }
+
+    /// The book of an instrument.
+    pub fn get(&self, channel: u8, instrument_id: u32) -> Option<Book<'_>> {
+        self.find(channel, instrument_id).map(|number| self.book(number))
+    }
+
+    /// All books, in the order of their first event.
+    pub fn iter(&self) -> impl Iterator<Item = Book<'_>> {
+        (0..self.books.len() as u32).map(|number| self.book(number))
+    }
+
+    /// Visits each book of which an event ended or the state changed since the last call, with
+    /// its number (its place in [`Books::iter`]). A live book inside a venue's event waits for the
+    /// end of it; one that is not live does not, as a gap may have cut the event short.
+    pub fn drain_changed(&mut self, mut visit: impl FnMut(usize, Book<'_>)) {
+        let mut waiting = 0;
+        for at in 0..self.changed.len() {
+            let number = self.changed[at];
+            let book = &self.books[number as usize];
+            if book.open && book.state == BookState::Live {
+                self.changed[waiting] = number;
+                waiting += 1;
+            } else {
+                self.books[number as usize].changed = false;
+                visit(number as usize, self.book(number));
+            }
+        }
+        self.changed.truncate(waiting);
+    }
+
+    /// (channel, instrument id, digest) of each book of which a record ever left: what [`combine`]
+    /// takes. A book that was only defined says no more than the directory, which a recording of
+    /// `MboMsg`s does not repeat.
+    pub fn digests(&self) -> impl Iterator<Item = (u8, u32, u64)> {
+        self.iter()
+            .filter(|book| book.core.records != Rolling::default())
+            .map(|book| (book.channel(), book.instrument_id(), book.digest()))
+    }
+
+    /// The digest of all books together: [`combine`] of [`Books::digests`].
+    pub fn digest(&self) -> u64 {
+        combine(self.digests())
+    }
+
+    /// What was counted since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The limits that the shard was made with.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// How much of the limits is in use now.
+    pub fn in_use(&self) -> Limits {
+        Limits {
+            instruments: self.books.len(),
+            orders: self.tables.orders.in_use(),
+            levels: self.tables.levels.in_use(),
+        }
+    }
+
+    fn book(&self, number: u32) -> Book<'_> {
+        Book { number, core: &self.books[number as usize], tables: &self.tables }
+    }
+
+    fn find(&self, channel: u8, instrument_id: u32) -> Option<u32> {
+        self.instruments.get(instrument_key(channel, instrument_id)).map(|value| value - 1)
+    }
+
+    /// The book of the header's instrument; `None`, counted, where no book is left for it.
+    fn find_or_create(&mut self, header: &EventHeader) -> Option<u32> {
+        let EventHeader { channel, instrument_id, .. } = *header;
+        if let Some(number) = self.find(channel, instrument_id) {
+            return Some(number);
+        }
+        if self.books.len() == self.limits.instruments {
+            self.counters.instrument_limit_hits += 1;
+            return None;
+        }
+        let number = self.books.len() as u32;
+        let state = self.channels[usize::from(channel)].state;
+        self.books.push(BookCore::new(channel, instrument_id, state));
+        self.instruments.insert(instrument_key(channel, instrument_id), number + 1);
+        Some(number)
+    }
+
+    fn set_state(&mut self, header: &EventHeader, state: BookState) {
+        if header.instrument_id != ALL_INSTRUMENTS {
+            if let Some(number) = self.find_or_create(header) {
+                self.set_book_state(number, state);
+            }
+            return;
+        }
+        self.channels[usize::from(header.channel)].state = state;
+        for number in 0..self.books.len() as u32 {
+            if self.books[number as usize].channel == header.channel {
+                self.set_book_state(number, state);
+            }
+        }
+    }
+
+    fn set_book_state(&mut self, number: u32, state: BookState) {
+        self.books[number as usize].set_state(state);
+        self.mark_changed(number);
+    }
+
+    fn define(&mut self, header: &EventHeader, definition: &Definition) {
+        if let Some(number) = self.find_or_create(header) {
+            self.books[number as usize].symbol = definition.symbol;
+            self.mark_changed(number);
+        }
+    }
+
+    fn clear_channel(&mut self, header: &EventHeader, out: &mut impl RecordSink) {
+        for number in 0..self.books.len() as u32 {
+            let BookCore { channel, instrument_id, .. } = self.books[number as usize];
+            if channel == header.channel {
+                let header = EventHeader { instrument_id, ..*header };
+                self.edit(number, &header, &VenueEvent::Clear, out);
+            }
+        }
+    }
+
+    fn edit(
+        &mut self,
+        number: u32,
+        header: &EventHeader,
+        body: &VenueEvent,
+        out: &mut impl RecordSink,
+    ) {
+        let lines = Edit {
+            number,
+            book: &mut self.books[number as usize],
+            tables: &mut self.tables,
+            counters: &mut self.counters,
+            snapshot: header.flags & flags::SNAPSHOT != 0,
+            lines: Lines::new(),
+        }
+        .apply(body);
+        self.complete(number, header, lines, out);
+    }
+
+    /// Where a message without lines ends a venue's event, ends it for the readers too.
+    fn close(&mut self, header: &EventHeader, out: &mut impl RecordSink) {
+        if header.flags & flags::LAST != 0
+            && let Some(number) = self.find(header.channel, header.instrument_id)
+        {
+            self.complete(number, header, Lines::new(), out);
+        }
+    }
+
+    /// Makes records of the lines, `F_LAST` on the last one where the event has it.
+    fn complete(
+        &mut self,
+        number: u32,
+        header: &EventHeader,
+        mut lines: Lines,
+        out: &mut impl RecordSink,
+    ) {
+        let last = header.flags & flags::LAST != 0;
+        let book = &mut self.books[number as usize];
+        book.sequence = header.sequence;
+        book.ts_event = header.ts_event;
+        book.ts_recv = self.channels[usize::from(header.channel)].packet.ts_recv;
+        if last && book.open && lines.as_slice().is_empty() {
+            lines.push(Line::close());
+        }
+        let mut record_flags = header.flags & !flags::LAST;
+        if book.state != BookState::Live {
+            record_flags |= flags::MAYBE_BAD_BOOK;
+        }
+        let channel = &self.channels[usize::from(header.channel)];
+        let mut left = lines.as_slice().len();
+        for line in lines.as_slice() {
+            left -= 1;
+            let ends_event = if last && left == 0 { flags::LAST } else { 0 };
+            let record =
+                records::mbo(channel, header, line, record_flags | line.flags | ends_event);
+            book.records.record(&record);
+            book.open = !last;
+            self.counters.records += 1;
+            out.record(RecordRef::from(&record));
+        }
+        if last {
+            self.mark_changed(number);
+            self.counters.crossed_events += u64::from(self.book(number).crossed());
+        }
+    }
+
+    fn send(&mut self, record: RecordRef<'_>, out: &mut impl RecordSink) {
+        self.counters.records += 1;
+        out.record(record);
+    }
+
+    fn mark_changed(&mut self, number: u32) {
+        let book = &mut self.books[number as usize];
+        if !book.changed {
+            book.changed = true;
+            self.changed.push(number);
+        }
+    }
+}
+
+fn instrument_key(channel: u8, instrument_id: u32) -> Key {
+    Key { scope: u32::from(channel), id: u64::from(instrument_id) }
+}

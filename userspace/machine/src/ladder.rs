@@ -1,0 +1,263 @@
+//! The sorted prices of one side of a book.
+//!
+//! A [`Ladder`] is an ascending array of [`Rung`]s (rank of the price, level), the best at the
+//! back, where most of a day's changes are and where inserting moves least. Its array is an extent
+//! of one [`RungPool`] that all books share: a power of two of rungs, copied to the next size when
+//! it is full and to the one before when three quarters of it are empty. So no book has a depth
+//! limit of its own.
+
+use wirebook_hugevec::{HugeVec, HugeVecError};
+use zerocopy::FromZeros;
+
+/// Rungs in the smallest extent: two cache lines.
+const RUNGS_MIN: usize = 8;
+
+/// Extents of `RUNGS_MIN << class` rungs, for each class.
+const CLASSES: usize = 28;
+
+/// The end of a list of free extents.
+const NONE: u32 = u32::MAX;
+
+/// How many rungs at the back are searched before the rest.
+const NEAR: usize = 16;
+
+/// One price of a side.
+#[derive(Clone, Copy, FromZeros)]
+#[repr(C)]
+pub(crate) struct Rung {
+    /// [`RestingSide::rank`](crate::side::RestingSide::rank) of the price.
+    pub(crate) rank: i64,
+    /// Index of the level; in a free extent's first rung, the next free extent.
+    pub(crate) level: u32,
+}
+
+/// One side of a book: where its rungs are.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Ladder {
+    start: u32,
+    len: u32,
+    /// Class of the extent, plus one; 0 for a ladder without an extent.
+    class_plus_one: u8,
+}
+
+impl Ladder {
+    fn capacity(&self) -> usize {
+        match self.class_plus_one {
+            0 => 0,
+            class_plus_one => rungs_of(class_plus_one as usize - 1),
+        }
+    }
+}
+
+/// The pool has no extent left that is large enough.
+#[derive(Debug)]
+pub(crate) struct PoolFull;
+
+/// All rungs of all ladders.
+pub(crate) struct RungPool {
+    rungs: HugeVec<Rung>,
+    /// Rungs from here on were never part of an extent.
+    fresh: usize,
+    /// The first free extent of each class.
+    free: [u32; CLASSES],
+}
+
+impl RungPool {
+    /// How many rungs hold `levels` levels on `ladders` ladders.
+    ///
+    /// A ladder fills more than a quarter of its extent, or has the smallest one; and ladders that
+    /// grow in step leave as much behind in smaller extents as they fill. So four rungs a level,
+    /// and the smallest extent for each ladder.
+    pub(crate) fn rungs_for(ladders: usize, levels: usize) -> Option<usize> {
+        let smallest = ladders.checked_mul(RUNGS_MIN)?;
+        levels.checked_mul(4)?.checked_add(smallest)
+    }
+
+    /// A pool of `rungs` rungs; the caller sees to it that they are fewer than `u32::MAX`.
+    pub(crate) fn new(rungs: usize) -> Result<Self, HugeVecError> {
+        Ok(Self { rungs: HugeVec::zeroed(rungs)?, fresh: 0, free: [NONE; CLASSES] })
+    }
+
+    /// The rungs of `ladder`, worst price first.
+    pub(crate) fn rungs(&self, ladder: &Ladder) -> &[Rung] {
+        let start = ladder.start as usize;
+        &self.rungs[start..start + ladder.len as usize]
+    }
+
+    /// Where `rank` is (`Ok`) or belongs (`Err`).
+    pub(crate) fn search(&self, ladder: &Ladder, rank: i64) -> Result<usize, usize> {
+        let rungs = self.rungs(ladder);
+        let near = rungs.len().saturating_sub(NEAR);
+        let (from, part) = match rungs.get(near) {
+            Some(rung) if rung.rank <= rank => (near, &rungs[near..]),
+            _ => (0, &rungs[..near]),
+        };
+        let place = part.binary_search_by_key(&rank, |rung| rung.rank);
+        place.map(|at| from + at).map_err(|at| from + at)
+    }
+
+    /// Inserts a level at `at`, as [`RungPool::search`] named it.
+    pub(crate) fn insert(
+        &mut self,
+        ladder: &mut Ladder,
+        at: usize,
+        rung: Rung,
+    ) -> Result<(), PoolFull> {
+        if ladder.len as usize == ladder.capacity() {
+            self.resize(ladder, ladder.class_plus_one as usize)?;
+        }
+        let start = ladder.start as usize;
+        let (place, end) = (start + at, start + ladder.len as usize);
+        self.rungs.copy_within(place..end, place + 1);
+        self.rungs[place] = rung;
+        ladder.len += 1;
+        Ok(())
+    }
+
+    /// Removes the level at `at`.
+    pub(crate) fn remove(&mut self, ladder: &mut Ladder, at: usize) {
+        let start = ladder.start as usize;
+        let (place, end) = (start + at, start + ladder.len as usize);
+        self.rungs.copy_within(place + 1..end, place);
+        ladder.len -= 1;
+        let class = ladder.class_plus_one as usize - 1;
+        if class > 0 && (ladder.len as usize) < ladder.capacity() / 4 {
+            // A pool too full to move to a smaller extent keeps the larger one: nothing is lost.
+            let _ = self.resize(ladder, class - 1);
+        }
+    }
+
+    /// Empties `ladder` and takes its extent back.
+    pub(crate) fn release(&mut self, ladder: &mut Ladder) {
+        self.give_back(ladder);
+        *ladder = Ladder::default();
+    }
+
+    /// Moves `ladder` to an extent of `class`, in which its rungs fit.
+    fn resize(&mut self, ladder: &mut Ladder, class: usize) -> Result<(), PoolFull> {
+        let start = self.take(class).ok_or(PoolFull)?;
+        let from = ladder.start as usize;
+        self.rungs.copy_within(from..from + ladder.len as usize, start as usize);
+        self.give_back(ladder);
+        ladder.start = start;
+        ladder.class_plus_one = class as u8 + 1;
+        Ok(())
+    }
+
+    /// Takes an extent: a free one, a fresh one, or half of a larger free one.
+    fn take(&mut self, class: usize) -> Option<u32> {
+        if class >= CLASSES {
+            return None;
+        }
+        if let Some(start) = self.pop(class) {
+            return Some(start);
+        }
+        if self.rungs.len() - self.fresh >= rungs_of(class) {
+            let start = self.fresh as u32;
+            self.fresh += rungs_of(class);
+            return Some(start);
+        }
+        let larger = (class + 1..CLASSES).find(|&larger| self.free[larger] != NONE)?;
+        let start = self.pop(larger)?;
+        for half in class..larger {
+            self.push(half, start + rungs_of(half) as u32);
+        }
+        Some(start)
+    }
+
+    fn give_back(&mut self, ladder: &Ladder) {
+        if let Some(class) = (ladder.class_plus_one as usize).checked_sub(1) {
+            self.push(class, ladder.start);
+        }
+    }
+
+    fn pop(&mut self, class: usize) -> Option<u32> {
+        let start = self.free[class];
+        if start == NONE {
+            return None;
+        }
+        self.free[class] = self.rungs[start as usize].level;
+        Some(start)
+    }
+
+    fn push(&mut self, class: usize, start: u32) {
+        self.rungs[start as usize].level = self.free[class];
+        self.free[class] = start;
+    }
+}
+
+fn rungs_of(class: usize) -> usize {
+    RUNGS_MIN << class
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    /// Rungs in free extents.
+    fn free_rungs(pool: &RungPool) -> usize {
+        let extents = |class: usize| {
+            let first = pool.free[class];
+            let some = |start: u32| (start != NONE).then_some(start);
+            std::iter::successors(some(first), move |&at| some(pool.rungs[at as usize].level))
+        };
+        (0..CLASSES).map(|class| extents(class).count() * rungs_of(class)).sum()
+    }
+
+    proptest! {
+        #[test]
+        fn ladders_behave_like_sorted_maps(
+            rungs in 0usize..600,
+            steps in prop::collection::vec((0usize..3, -60i64..60, 0u8..20), 0..600),
+        ) {
+            let mut pool = RungPool::new(rungs).unwrap();
+            let mut ladders = [Ladder::default(); 3];
+            let mut models = [const { BTreeMap::new() }; 3];
+            for (step, &(which, rank, kind)) in steps.iter().enumerate() {
+                let (ladder, model) = (&mut ladders[which], &mut models[which]);
+                match (kind, pool.search(ladder, rank)) {
+                    (0, _) => {
+                        pool.release(ladder);
+                        model.clear();
+                    }
+                    (1..12, Err(at)) => {
+                        let rung = Rung { rank, level: step as u32 };
+                        if pool.insert(ladder, at, rung).is_ok() {
+                            model.insert(rank, step as u32);
+                        }
+                    }
+                    (12.., Ok(at)) => {
+                        pool.remove(ladder, at);
+                        model.remove(&rank);
+                    }
+                    _ => {}
+                }
+                for (ladder, model) in ladders.iter().zip(&models) {
+                    let held = pool.rungs(ladder).iter().map(|rung| (rung.rank, rung.level));
+                    prop_assert!(held.eq(model.iter().map(|(&rank, &level)| (rank, level))));
+                    for rank in -60..60 {
+                        prop_assert_eq!(pool.search(ladder, rank).is_ok(), model.contains_key(&rank));
+                    }
+                }
+                let held: usize = ladders.iter().map(Ladder::capacity).sum();
+                prop_assert_eq!(held + free_rungs(&pool), pool.fresh);
+            }
+        }
+    }
+
+    #[test]
+    fn ladders_that_grow_in_step_fit() {
+        let (ladders, levels_each) = (20, 500);
+        let rungs = RungPool::rungs_for(ladders, ladders * levels_each).unwrap();
+        let mut pool = RungPool::new(rungs).unwrap();
+        let mut all = vec![Ladder::default(); ladders];
+        for rank in 0..levels_each as i64 {
+            for ladder in &mut all {
+                let at = pool.search(ladder, rank).unwrap_err();
+                pool.insert(ladder, at, Rung { rank, level: 1 }).unwrap();
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The side on which something rests: unlike DBN's, it is never "none".
+
+use wirebook_model::Side;
+use zerocopy::FromZeros;
+
+/// Bid or ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromZeros)]
+#[repr(u8)]
+pub(crate) enum RestingSide {
+    Bid = 0,
+    Ask = 1,
+}
+
+impl RestingSide {
+    pub(crate) const BOTH: [Self; 2] = [Self::Bid, Self::Ask];
+
+    /// The side as DBN has it; `None` where DBN names no side.
+    pub(crate) fn from_dbn(side: Side) -> Option<Self> {
+        match side {
+            Side::Bid => Some(Self::Bid),
+            Side::Ask => Some(Self::Ask),
+            Side::None => None,
+        }
+    }
+
+    pub(crate) fn to_dbn(self) -> Side {
+        match self {
+            Self::Bid => Side::Bid,
+            Self::Ask => Side::Ask,
+        }
+    }
+
+    /// The side of an aggressor that met an order resting here.
+    pub(crate) fn opposite(self) -> Self {
+        match self {
+            Self::Bid => Self::Ask,
+            Self::Ask => Self::Bid,
+        }
+    }
+
+    /// Maps a price so that a greater rank is a better price; its own inverse.
+    ///
+    /// `!price` is `-1 - price`: it turns the order around and cannot overflow.
+    pub(crate) fn rank(self, price: i64) -> i64 {
+        match self {
+            Self::Bid => price,
+            Self::Ask => !price,
+        }
+    }
+}

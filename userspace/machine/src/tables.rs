@@ -1,0 +1,257 @@
+//! The tables that all books of a shard share: orders, levels, rungs and the order index.
+//!
+//! An order knows its level, and a level its side and price, so an order that is executed, reduced
+//! or deleted costs one look-up and no search. The orders of a level are a doubly linked list in
+//! the order of their priority.
+
+use wirebook_hugevec::HugeVecError;
+use zerocopy::FromZeros;
+
+use crate::index::{Index, Key};
+use crate::ladder::{Ladder, Rung, RungPool};
+use crate::side::RestingSide;
+use crate::slab::{NIL, Slab};
+
+/// A resting order. Its links name its neighbours in the queue of its level.
+#[derive(Clone, Copy, FromZeros)]
+#[repr(C)]
+pub(crate) struct OrderEntry {
+    pub(crate) id: u64,
+    pub(crate) size: u32,
+    pub(crate) level: u32,
+    pub(crate) ahead: u32,
+    pub(crate) behind: u32,
+}
+
+/// A price level that holds orders, an aggregated size, or both.
+#[derive(Clone, Copy, FromZeros)]
+#[repr(C)]
+pub(crate) struct LevelEntry {
+    pub(crate) price: i64,
+    /// All sizes at this price together.
+    pub(crate) size: u64,
+    /// The part of `size` that a venue gave as one number, not as orders.
+    pub(crate) aggregate: u32,
+    /// Number of orders.
+    pub(crate) orders: u32,
+    pub(crate) first: u32,
+    pub(crate) last: u32,
+    pub(crate) side: RestingSide,
+}
+
+impl LevelEntry {
+    fn is_empty(&self) -> bool {
+        self.orders == 0 && self.aggregate == 0
+    }
+}
+
+/// A configured limit that left no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LimitHit {
+    Orders,
+    Levels,
+}
+
+/// Orders and levels of all books.
+pub(crate) struct Tables {
+    pub(crate) orders: Slab<OrderEntry>,
+    pub(crate) levels: Slab<LevelEntry>,
+    pub(crate) rungs: RungPool,
+    index: Index,
+}
+
+/// The two sides of one book; bids first.
+pub(crate) type Ladders = [Ladder; 2];
+
+impl Tables {
+    /// Tables of these sizes, each below `u32::MAX`.
+    pub(crate) fn new(orders: usize, levels: usize, rungs: usize) -> Result<Self, HugeVecError> {
+        Ok(Self {
+            orders: Slab::new(orders)?,
+            levels: Slab::new(levels)?,
+            rungs: RungPool::new(rungs)?,
+            index: Index::new(orders)?,
+        })
+    }
+
+    /// The order `id` of the book numbered `book`.
+    pub(crate) fn find(&self, book: u32, id: u64) -> Option<u32> {
+        self.index.get(Key { scope: book, id })
+    }
+
+    /// The level of a resting order.
+    pub(crate) fn level_of(&self, order: u32) -> &LevelEntry {
+        &self.levels[self.orders[order].level]
+    }
+
+    /// Puts an order, whose id the book does not hold, at the end of its level.
+    pub(crate) fn place(
+        &mut self,
+        book: u32,
+        ladders: &mut Ladders,
+        id: u64,
+        terms: Terms,
+    ) -> Result<(), LimitHit> {
+        if self.orders.is_full() {
+            return Err(LimitHit::Orders);
+        }
+        let level = self.level_at(ladders, terms.side, terms.price)?;
+        let entry = OrderEntry { id, size: terms.size, level, ahead: NIL, behind: NIL };
+        let order = self.orders.take(entry).ok_or(LimitHit::Orders)?;
+        self.link(order);
+        self.index.insert(Key { scope: book, id }, order);
+        Ok(())
+    }
+
+    /// Takes an order out of the book.
+    pub(crate) fn remove(&mut self, book: u32, ladders: &mut Ladders, order: u32) {
+        self.unlink(ladders, order);
+        self.forget(book, order);
+    }
+
+    /// Puts a resting order at the end of the level of its new terms. Where that level cannot be
+    /// had, the order is gone.
+    pub(crate) fn relocate(
+        &mut self,
+        book: u32,
+        ladders: &mut Ladders,
+        order: u32,
+        terms: Terms,
+    ) -> Result<(), LimitHit> {
+        self.unlink(ladders, order);
+        let level = self
+            .level_at(ladders, terms.side, terms.price)
+            .inspect_err(|_| self.forget(book, order))?;
+        let entry = &mut self.orders[order];
+        entry.size = terms.size;
+        entry.level = level;
+        self.link(order);
+        Ok(())
+    }
+
+    /// Takes `size`, which is less than the order has, from an order that keeps its place.
+    pub(crate) fn reduce(&mut self, order: u32, size: u32) {
+        let entry = &mut self.orders[order];
+        entry.size -= size;
+        self.levels[entry.level].size -= u64::from(size);
+    }
+
+    /// Sets the aggregated size of a price, 0 for none, and returns the one before.
+    pub(crate) fn set_aggregate(
+        &mut self,
+        ladders: &mut Ladders,
+        terms: Terms,
+    ) -> Result<u32, LimitHit> {
+        let ladder = &ladders[terms.side as usize];
+        if terms.size == 0 && self.rungs.search(ladder, terms.side.rank(terms.price)).is_err() {
+            return Ok(0);
+        }
+        let index = self.level_at(ladders, terms.side, terms.price)?;
+        let level = &mut self.levels[index];
+        let before = std::mem::replace(&mut level.aggregate, terms.size);
+        level.size = level.size - u64::from(before) + u64::from(terms.size);
+        self.close_if_empty(ladders, index);
+        Ok(before)
+    }
+
+    /// Empties one side of a book.
+    pub(crate) fn clear(&mut self, book: u32, ladders: &mut Ladders, side: RestingSide) {
+        let ladder = &mut ladders[side as usize];
+        for at in 0..self.rungs.rungs(ladder).len() {
+            let level = self.rungs.rungs(ladder)[at].level;
+            let mut order = self.levels[level].first;
+            while order != NIL {
+                let behind = self.orders[order].behind;
+                self.forget(book, order);
+                order = behind;
+            }
+            self.levels.give_back(level);
+        }
+        self.rungs.release(ladder);
+    }
+
+    /// The level at a price, opened where there is none yet.
+    fn level_at(
+        &mut self,
+        ladders: &mut Ladders,
+        side: RestingSide,
+        price: i64,
+    ) -> Result<u32, LimitHit> {
+        let ladder = &mut ladders[side as usize];
+        let rank = side.rank(price);
+        let at = match self.rungs.search(ladder, rank) {
+            Ok(at) => return Ok(self.rungs.rungs(ladder)[at].level),
+            Err(at) => at,
+        };
+        let entry =
+            LevelEntry { price, size: 0, aggregate: 0, orders: 0, first: NIL, last: NIL, side };
+        let level = self.levels.take(entry).ok_or(LimitHit::Levels)?;
+        match self.rungs.insert(ladder, at, Rung { rank, level }) {
+            Ok(()) => Ok(level),
+            Err(_) => {
+                self.levels.give_back(level);
+                Err(LimitHit::Levels)
+            }
+        }
+    }
+
+    fn close_if_empty(&mut self, ladders: &mut Ladders, index: u32) {
+        let level = &self.levels[index];
+        if !level.is_empty() {
+            return;
+        }
+        let ladder = &mut ladders[level.side as usize];
+        if let Ok(at) = self.rungs.search(ladder, level.side.rank(level.price)) {
+            self.rungs.remove(ladder, at);
+        }
+        self.levels.give_back(index);
+    }
+
+    /// Appends an order to the queue of its level.
+    fn link(&mut self, order: u32) {
+        let entry = self.orders[order];
+        let level = &mut self.levels[entry.level];
+        level.size += u64::from(entry.size);
+        level.orders += 1;
+        let last = std::mem::replace(&mut level.last, order);
+        if last == NIL {
+            level.first = order;
+        } else {
+            self.orders[last].behind = order;
+        }
+        self.orders[order].ahead = last;
+        self.orders[order].behind = NIL;
+    }
+
+    /// Takes an order out of the queue of its level, and closes a level that is empty then.
+    fn unlink(&mut self, ladders: &mut Ladders, order: u32) {
+        let entry = self.orders[order];
+        let level = &mut self.levels[entry.level];
+        level.size -= u64::from(entry.size);
+        level.orders -= 1;
+        if entry.ahead == NIL {
+            level.first = entry.behind;
+        } else {
+            self.orders[entry.ahead].behind = entry.behind;
+        }
+        if entry.behind == NIL {
+            level.last = entry.ahead;
+        } else {
+            self.orders[entry.behind].ahead = entry.ahead;
+        }
+        self.close_if_empty(ladders, entry.level);
+    }
+
+    fn forget(&mut self, book: u32, order: u32) {
+        self.index.remove(Key { scope: book, id: self.orders[order].id });
+        self.orders.give_back(order);
+    }
+}
+
+/// Where and how much something rests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) side: RestingSide,
+    pub(crate) price: i64,
+    pub(crate) size: u32,
+}
