@@ -25,6 +25,8 @@ pub enum Command {
     Convert(ConvertArgs),
     /// Print one JSON line a venue message, fields named as the venue names them.
     Decode(DecodeArgs),
+    /// Find the lines in captures and print a configuration for them.
+    Lines(LinesArgs),
     /// Play a market: generated from a seed, or a capture, onto an interface or into a file.
     Sim(SimArgs),
 }
@@ -164,6 +166,22 @@ pub struct DecodeArgs {
     pub limit: Option<u64>,
 }
 
+/// `wirebook lines`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    wirebook lines session.pcap --protocol itch50 --interface enp1s0f0 > wirebook.toml")]
+pub struct LinesArgs {
+    /// Captures of packets, plain, .gz or .zst.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The venue protocol: itch50, iex-deep or iex-tops.
+    #[arg(long)]
+    pub protocol: Protocol,
+    /// The interface on which the same lines will arrive.
+    #[arg(long, value_name = "IF")]
+    pub interface: String,
+}
+
 /// `wirebook sim`
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -181,7 +199,8 @@ pub struct SimArgs {
     #[arg(long, value_name = "FILE")]
     pub capture: Option<PathBuf>,
     /// A capture's pace: 1 as recorded, 20 twenty times as fast, 0 as fast as the interface takes.
-    #[arg(long, default_value_t = 1.0, value_parser = speed, requires = "capture")]
+    #[arg(long, default_value_t = 1.0, value_parser = speed, requires = "capture",
+          conflicts_with = "duration")]
     pub speed: f64,
     /// The generated market's seed: the same seed plays the same bytes.
     #[arg(long, default_value_t = 1)]
@@ -192,9 +211,10 @@ pub struct SimArgs {
     /// The generated market's messages.
     #[arg(long, default_value_t = 1_000_000)]
     pub messages: u64,
-    /// Seconds over which the generated market is spread; 0 sends as fast as the interface takes.
-    #[arg(long, default_value_t = 20)]
-    pub duration: u64,
+    /// Seconds over which it is spread, 20 for a generated market; 0 sends as fast as the
+    /// interface takes.
+    #[arg(long, value_name = "SECONDS")]
+    pub duration: Option<u64>,
     /// The generated market's multicast group.
     #[arg(long, default_value = "239.192.12.111")]
     pub group: Ipv4Addr,

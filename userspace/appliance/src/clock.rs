@@ -44,6 +44,15 @@ impl VenueDay {
         })
     }
 
+    /// The day of US Eastern time in which `time` lies.
+    ///
+    /// # Errors
+    /// Fails where the time zone database lacks `America/New_York`.
+    pub fn eastern_date(time: UnixNanos) -> Result<Date, jiff::Error> {
+        let timestamp = Timestamp::from_nanosecond(i128::from(time))?;
+        Ok(timestamp.in_tz("America/New_York")?.date())
+    }
+
     /// Midnight of the day in which `time` lies, or `None` while the day stays the same.
     #[inline]
     pub fn new_midnight(&mut self, time: UnixNanos) -> Option<UnixNanos> {

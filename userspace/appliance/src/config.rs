@@ -302,6 +302,10 @@ impl Config {
         if self.channels.len() > 1 + usize::from(u8::MAX) {
             return Some(format!("expected at most 256 channels, found {}", self.channels.len()));
         }
+        let lines = self.channels.iter().map(|channel| channel.lines.len()).sum::<usize>();
+        if lines > 1 + usize::from(u16::MAX) {
+            return Some(format!("expected at most 65536 lines, found {lines}"));
+        }
         for (name, slots) in [
             ("segment.mailbox_slots", self.segment.mailbox_slots),
             ("segment.output_slots", self.segment.output_slots),

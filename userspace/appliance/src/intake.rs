@@ -10,7 +10,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use wirebook_xdp::{
-    AttachMode, BindMode, Counters, Interface, LineKey, Membership, Memberships, Mode, Receiver,
+    AttachMode, Counters, Interface, LineKey, Membership, Memberships, Mode, Receiver,
     SocketReport, SteeringOptions, UdpLine, UdpOptions, UdpReceiver,
 };
 
@@ -97,9 +97,6 @@ impl Intake {
             for &queue in &polled.queues {
                 let mut socket = interface.socket_config(queue);
                 socket.ring_size = worker.ring_size;
-                if interface.mode() == Mode::Generic {
-                    socket.bind = BindMode::Copy;
-                }
                 sockets.push(socket);
             }
         }
@@ -148,7 +145,7 @@ pub fn join_groups(config: &Config) -> anyhow::Result<Memberships> {
 /// Every line that arrives on an interface, with the index that it has everywhere.
 fn lines_of(config: &Config, interface: &str) -> Vec<(LineKey, u16)> {
     let lines = config.channels.iter().flat_map(|channel| &channel.lines);
-    let numbered = (0..).zip(lines).filter(|(_, line)| line.interface == interface);
+    let numbered = (0..=u16::MAX).zip(lines).filter(|(_, line)| line.interface == interface);
     numbered.map(|(number, line)| (line.key(), number)).collect()
 }
 
@@ -158,7 +155,7 @@ fn open_udp(config: &Config, worker: &WorkerConfig) -> anyhow::Result<Source> {
         .iter()
         .flat_map(|channel| channel.lines.iter().map(move |line| (channel, line)));
     let mut ours = Vec::new();
-    for (number, (channel, line)) in (0..).zip(lines) {
+    for (number, (channel, line)) in (0..=u16::MAX).zip(lines) {
         if channel.worker == worker.name {
             ours.push(UdpLine {
                 interface_index: interface_index(&line.interface)?,

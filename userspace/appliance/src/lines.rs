@@ -44,7 +44,7 @@ impl Lines {
     pub fn of_config(config: &Config, worker: Option<&str>) -> Self {
         let mut lines = Vec::new();
         let mut channels = Vec::new();
-        for (number, channel) in (0..).zip(&config.channels) {
+        for (number, channel) in (0..=u8::MAX).zip(&config.channels) {
             let ours = worker.is_none_or(|worker| worker == channel.worker);
             if ours {
                 channels.push(ChannelSpec::of_config(number, channel));
@@ -61,7 +61,7 @@ impl Lines {
     pub fn of_capture(found: &[FoundChannel], spec: ChannelSpec) -> Self {
         let mut lines = Vec::new();
         let mut channels = Vec::new();
-        for (number, channel) in (0..).zip(found) {
+        for (number, channel) in (0..=u8::MAX).zip(found) {
             channels.push(ChannelSpec { number, ..spec });
             let index = Some(channels.len() - 1);
             lines

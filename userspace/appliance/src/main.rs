@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 use wirebook::cli::{Cli, Command};
-use wirebook::commands::{convert, decode, replay, run, sim};
+use wirebook::commands::{convert, decode, lines, replay, run, sim};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Decode(args) => decode::run(args),
+        Command::Lines(args) => lines::run(args),
         Command::Sim(args) => sim::run(args),
     };
     result.unwrap_or_else(|error| {

@@ -58,7 +58,7 @@ pub struct Replay<S> {
 
 enum DecodePath<S> {
     Packets(Box<Worker<Shard<S>>>),
-    Records(Router<Shard<S>>),
+    Records { router: Router<Shard<S>>, counters: WorkerCounters },
 }
 
 impl<S: RecordSink> Replay<S> {
@@ -83,7 +83,9 @@ impl<S: RecordSink> Replay<S> {
             Channels::Packets(lines) => {
                 DecodePath::Packets(Box::new(Worker::new(lines, limits.instruments_max, router)?))
             }
-            Channels::Records(_) => DecodePath::Records(router),
+            Channels::Records(_) => {
+                DecodePath::Records { router, counters: WorkerCounters::default() }
+            }
         };
         let mut replay = Self { path, input: InputCounters::default() };
         for file in &input.files {
@@ -99,8 +101,8 @@ impl<S: RecordSink> Replay<S> {
             DecodePath::Packets(worker) => {
                 take_packets(&mut capture, worker, &mut self.input, &bar)
             }
-            DecodePath::Records(router) => {
-                take_records(&mut capture, router, &mut self.input, &bar)
+            DecodePath::Records { router, counters } => {
+                take_records(&mut capture, router, counters, &mut self.input, &bar)
             }
         };
         bar.finish();
@@ -121,8 +123,8 @@ impl<S: RecordSink> Replay<S> {
                 let (counters, channels) = (worker.counters(), worker.channels().collect());
                 (worker.into_mailboxes().collect(), counters, channels)
             }
-            DecodePath::Records(router) => {
-                (router.into_mailboxes().collect(), WorkerCounters::default(), Vec::new())
+            DecodePath::Records { router, counters } => {
+                (router.into_mailboxes().collect(), counters, Vec::new())
             }
         };
         Replayed { shards, worker, channels, input: self.input }
@@ -152,6 +154,7 @@ fn take_packets<S: RecordSink>(
 fn take_records<S: RecordSink>(
     capture: &mut Capture,
     router: &mut Router<Shard<S>>,
+    worker: &mut WorkerCounters,
     counters: &mut InputCounters,
     bar: &Bar,
 ) -> Result<(), CaptureError> {
@@ -159,7 +162,10 @@ fn take_records<S: RecordSink>(
     let mut events = DbnEvents::new(0, metadata);
     let taken = loop {
         match capture.next() {
-            Ok(Some(Item::Record(record))) => events.record(record, router),
+            Ok(Some(Item::Record(record))) => {
+                worker.messages += 1;
+                events.record(record, router);
+            }
             Ok(Some(_)) => counters.skipped_records += 1,
             Ok(None) => break Ok(()),
             Err(error) => break Err(error),

@@ -6,7 +6,7 @@
 //! It promises: the memory is taken, zeroed and faulted in before the table is handed over, so a
 //! hot thread that indexes it meets neither the allocator nor a page fault; the table never grows,
 //! moves or shrinks; dropping it gives the memory back. Hugepages come from the pool of the host
-//! (`vm.nr_hugepages`); where that is empty, the table lies on ordinary pages and a warning says so
+//! (`vm.nr_hugepages`); where that is empty, the table lies on ordinary pages and one warning says so
 //! ([`HugeVec::backing`] tells a program).
 //!
 //! It counts nothing: a table that cannot be had is a [`HugeVecError`] at start.

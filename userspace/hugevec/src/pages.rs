@@ -5,6 +5,7 @@
 
 use std::alloc::Layout;
 use std::ptr::NonNull;
+use std::sync::Once;
 
 use crate::Backing;
 
@@ -20,6 +21,9 @@ pub(crate) struct Pages {
     backing: Backing,
 }
 
+/// A process has many tables; one warning is enough for all of them.
+static WARNING: Once = Once::new();
+
 impl Pages {
     /// Takes memory for `layout`, zeroed and faulted in; `None` where there is none.
     ///
@@ -28,11 +32,13 @@ impl Pages {
         assert!(layout.size() > 0, "pages are never asked for no bytes");
         Self::huge(layout).or_else(|| {
             let ordinary = Self::ordinary(layout)?;
-            tracing::warn!(
-                size_bytes = layout.size(),
-                "no 2 MiB hugepages for a table: it lies on ordinary pages, which costs TLB misses \
-                 (reserve hugepages with vm.nr_hugepages)"
-            );
+            WARNING.call_once(|| {
+                tracing::warn!(
+                    "no 2 MiB hugepages for tables: they lie on ordinary pages, which costs TLB \
+                     misses (reserve hugepages with vm.nr_hugepages)"
+                );
+            });
+            tracing::debug!(size_bytes = layout.size(), "a table on ordinary pages");
             Some(ordinary)
         })
     }

@@ -7,7 +7,7 @@ use super::CaptureError;
 use super::window::{ITEM_BYTES_MAX, Window};
 use dbn::VersionUpgradePolicy;
 use dbn::decode::dbn::fsm::{DbnFsm, ProcessResult};
-use dbn::{Metadata, RecordRef};
+use dbn::{Metadata, RecordRef, rtype, v1, v2};
 
 const PRELUDE_BYTES: usize = 8;
 
@@ -58,7 +58,7 @@ impl Recording {
     /// Makes the next record the last one decoded: false at the end.
     pub(super) fn advance(&mut self, window: &mut Window) -> Result<bool, CaptureError> {
         loop {
-            self.check_alignment(window)?;
+            self.check_next(window)?;
             match self.decoder.process() {
                 ProcessResult::Record(()) => return Ok(true),
                 ProcessResult::Metadata(_) => {}
@@ -73,20 +73,41 @@ impl Recording {
         }
     }
 
-    /// Every DBN record is a multiple of 8 bytes long, so that the next one is aligned; the
-    /// decoder takes that for granted. A record begins with its length in units of 4 bytes.
-    fn check_alignment(&self, window: &Window) -> Result<(), CaptureError> {
-        match self.decoder.data().first() {
-            Some(length) if length % 2 != 0 => Err(window.damaged(format!(
-                "expected a record length in units of 8 bytes, found {} bytes",
-                u32::from(*length) * 4
-            ))),
-            _ => Ok(()),
+    /// Checks what the decoder takes for granted of the record that comes next: that it is a
+    /// multiple of 8 bytes long, so that the one after it is aligned, and that one of an older
+    /// version has the bytes that are read to upgrade it.
+    fn check_next(&self, window: &Window) -> Result<(), CaptureError> {
+        // A record begins with its length, in units of 4 bytes, and its type.
+        let [length, rtype, ..] = *self.decoder.data() else { return Ok(()) };
+        let length = usize::from(length) * 4;
+        let version = self.decoder.input_dbn_version().unwrap_or(dbn::DBN_VERSION);
+        let ts_out_bytes = if self.decoder.ts_out() { size_of::<u64>() } else { 0 };
+        let least = upgraded_bytes(version, rtype) + ts_out_bytes;
+        if length.is_multiple_of(8) && length >= least {
+            return Ok(());
         }
+        Err(window.damaged(format!(
+            "expected a record of type {rtype:#04x} of at least {least} bytes in eights, found \
+             {length}"
+        )))
     }
 
     pub(super) fn record(&self) -> Option<RecordRef<'_>> {
         self.decoder.last_record()
+    }
+}
+
+/// Bytes of a record that are read to upgrade it from `version`; 0 where it stays as it is
+/// (`dbn` crate, `decode/dbn/fsm.rs`, `upgrade_record_with_version`).
+fn upgraded_bytes(version: u8, rtype: u8) -> usize {
+    match (version, rtype) {
+        (1, rtype::INSTRUMENT_DEF) => size_of::<v1::InstrumentDefMsg>(),
+        (2, rtype::INSTRUMENT_DEF) => size_of::<v2::InstrumentDefMsg>(),
+        (1 | 2, rtype::STATISTICS) => size_of::<v1::StatMsg>(),
+        (1, rtype::SYMBOL_MAPPING) => size_of::<v1::SymbolMappingMsg>(),
+        (1, rtype::ERROR) => size_of::<v1::ErrorMsg>(),
+        (1, rtype::SYSTEM) => size_of::<v1::SystemMsg>(),
+        _ => 0,
     }
 }
 

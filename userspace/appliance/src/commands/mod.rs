@@ -2,6 +2,7 @@
 
 pub mod convert;
 pub mod decode;
+pub mod lines;
 pub mod replay;
 pub mod run;
 pub mod sim;

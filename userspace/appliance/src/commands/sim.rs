@@ -13,8 +13,13 @@ use std::time::{Duration, Instant};
 use wirebook_simulator::{Line, Market, MarketConfig, PacketConfig, Packets, pcap};
 use wirebook_xdp::FrameSender;
 
+const NS_PER_SECOND: u64 = 1_000_000_000;
+
 /// Midnight, US Eastern, of the day that a written capture plays on: 2026-01-05.
 const CAPTURE_MIDNIGHT_NS: u64 = 1_767_589_200_000_000_000;
+
+/// Over how long a generated market is spread where nothing else is asked for.
+const DURATION_SECONDS: u64 = 20;
 
 /// Shorter waits than this are spun away: a sleep takes longer.
 const SPIN: Duration = Duration::from_micros(200);
@@ -55,12 +60,13 @@ fn packets(args: &SimArgs) -> anyhow::Result<(Packets, Line)> {
     if !args.group.is_multicast() {
         bail!("expected a multicast group, found {}", args.group);
     }
+    let seconds = args.duration.unwrap_or(DURATION_SECONDS);
     let market = Market::new(MarketConfig {
         seed: args.seed,
         instruments: args.instruments,
         messages: args.messages,
         // Even where they are sent at once, messages have times of their own.
-        duration_ns: args.duration.max(1) * 1_000_000_000,
+        duration_ns: seconds.max(1).saturating_mul(NS_PER_SECOND),
         ..MarketConfig::default()
     })?;
     let line = Line::new(SocketAddrV4::new(args.group, args.port));
@@ -70,7 +76,7 @@ fn packets(args: &SimArgs) -> anyhow::Result<(Packets, Line)> {
 fn play_market(args: &SimArgs, interface: &str) -> anyhow::Result<Sent> {
     let (packets, line) = packets(args)?;
     let sender = FrameSender::open(interface)?;
-    let pace = Pace::start(if args.duration == 0 { 0.0 } else { 1.0 });
+    let pace = Pace::start(if args.duration == Some(0) { 0.0 } else { 1.0 });
     let mut frame = Vec::new();
     let mut sent = Sent::default();
     for packet in packets {
@@ -112,7 +118,11 @@ fn play_capture(args: &SimArgs, path: &Path, interface: &str) -> anyhow::Result<
         );
     }
     let sender = FrameSender::open(interface)?;
-    let pace = Pace::start(args.speed);
+    let pace = Pace::start(match args.duration {
+        Some(0) => 0.0,
+        Some(seconds) => recorded_ns(path)? as f64 / (seconds * NS_PER_SECOND) as f64,
+        None => args.speed,
+    });
     let mut first_ns = None;
     let mut sent = Sent::default();
     while let Some(item) = capture.next()? {
@@ -123,6 +133,19 @@ fn play_capture(args: &SimArgs, path: &Path, interface: &str) -> anyhow::Result<
         sent.add(0, bytes);
     }
     Ok(sent)
+}
+
+/// From a capture's first packet to its last.
+fn recorded_ns(path: &Path) -> anyhow::Result<u64> {
+    let mut capture = capture::open(path)?;
+    let (mut first_ns, mut last_ns) = (u64::MAX, 0);
+    while let Some(item) = capture.next()? {
+        if let Item::Packet { ts_recv, .. } = item {
+            first_ns = first_ns.min(ts_recv);
+            last_ns = last_ns.max(ts_recv);
+        }
+    }
+    Ok(last_ns.saturating_sub(first_ns))
 }
 
 impl Sent {

@@ -225,3 +225,39 @@ fn other_schemas_are_events_or_counted() {
     let is_statistic = |body: &VenueEvent| matches!(body, VenueEvent::Statistic(s) if (s.stat_type, s.quantity) == (4, 6));
     assert!(bodies.iter().any(is_statistic));
 }
+
+#[test]
+fn a_record_of_any_type_and_length_is_read_or_refused() {
+    use dbn::rtype;
+    let mut refused = 0;
+    for (version, ts_out) in [(1, false), (1, true), (2, false), (2, true), (3, false), (3, true)] {
+        let mut file = Vec::new();
+        let metadata = Metadata { version, ts_out, ..metadata(vec![]) };
+        dbn::encode::dbn::MetadataEncoder::new(&mut file).encode(&metadata).unwrap();
+        for rtype in [
+            rtype::MBO,
+            rtype::STATUS,
+            rtype::INSTRUMENT_DEF,
+            rtype::IMBALANCE,
+            rtype::STATISTICS,
+            rtype::SYMBOL_MAPPING,
+            rtype::ERROR,
+            rtype::SYSTEM,
+            0x77,
+        ] {
+            for length in 0..=255u8 {
+                let mut record = vec![0; usize::from(length) * 4];
+                record.resize(record.len().max(8), 0);
+                (record[0], record[1]) = (length, rtype);
+                let mut capture = open_bytes("x", &[&file[..], &record].concat()).unwrap();
+                let mut inverse = DbnEvents::new(0, capture.metadata().unwrap());
+                match capture.next() {
+                    Ok(Some(Item::Record(record))) => inverse.record(record, &mut Vec::new()),
+                    Ok(_) => panic!("expected a record or an error"),
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+    }
+    assert!(refused > 6 * 9 * 128, "{refused}");
+}
