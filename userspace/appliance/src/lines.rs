@@ -21,6 +21,8 @@ pub struct ChannelSpec {
     pub publisher_id: u16,
     /// The venue's day; absent, each packet's receive time tells it.
     pub date: Option<Date>,
+    /// A book that is not live becomes so once both its sides have been quoted anew.
+    pub quotes_restore: bool,
 }
 
 /// One line: what its packets are sent to, and the place of its channel in [`Lines::channels`].
@@ -118,15 +120,22 @@ fn is_named(vlan: Vlan, datagram: &Datagram<'_>) -> bool {
 impl ChannelSpec {
     /// A channel of this protocol, numbered 0, with the protocol's own publisher.
     pub fn of_protocol(protocol: Protocol) -> Self {
-        Self { number: 0, protocol, publisher_id: publisher_id(protocol), date: None }
+        Self {
+            number: 0,
+            protocol,
+            publisher_id: publisher_id(protocol),
+            date: None,
+            quotes_restore: protocol == Protocol::IexTops,
+        }
     }
 
     fn of_config(number: u8, channel: &ChannelConfig) -> Self {
+        let spec = Self::of_protocol(channel.protocol);
         Self {
             number,
-            protocol: channel.protocol,
-            publisher_id: channel.publisher_id.unwrap_or_else(|| publisher_id(channel.protocol)),
+            publisher_id: channel.publisher_id.unwrap_or(spec.publisher_id),
             date: channel.date,
+            ..spec
         }
     }
 }

@@ -29,7 +29,14 @@ fn main() -> ExitCode {
         Command::Sim(args) => sim::run(args),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("wirebook: {error:#}");
+        eprintln!("wirebook: {}", with_causes(&error));
         ExitCode::FAILURE
+    })
+}
+
+/// The error with those of its causes that its own text does not name.
+fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |text, cause| {
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
     })
 }

@@ -14,7 +14,7 @@ use crate::report::ChannelReport;
 use crate::router::Router;
 use crate::shard::Shard;
 use crate::worker::{Worker, WorkerCounters};
-use anyhow::{Context, bail};
+use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -189,7 +189,7 @@ fn new_shard<S: RecordSink>(
     };
     let mut shard = Shard::new(limits, sink)?;
     for spec in specs {
-        shard.set_publisher(spec.number, spec.publisher_id);
+        shard.set_channel(spec);
     }
     Ok(shard)
 }
@@ -270,7 +270,7 @@ pub fn kind_of_all(files: &[PathBuf]) -> anyhow::Result<CaptureKind> {
 fn find_lines(files: &[PathBuf], spec: ChannelSpec) -> anyhow::Result<Lines> {
     let mut finder = LineFinder::new(spec.protocol);
     for path in files {
-        finder.read(&mut capture::open(path)?).with_context(|| path.display().to_string())?;
+        finder.read(&mut capture::open(path)?);
     }
     let found = finder.into_channels();
     if found.len() > 1 + usize::from(u8::MAX) {

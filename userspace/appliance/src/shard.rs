@@ -6,6 +6,7 @@
 //!
 //! Promises: events of one mailbox are applied in order. Counts in [`wirebook_machine::Counters`].
 
+use crate::lines::ChannelSpec;
 use crate::router::Mailbox;
 use wirebook_machine::{Book, Books, Limits, LimitsError};
 use wirebook_model::{Event, RecordSink};
@@ -25,9 +26,10 @@ impl<S: RecordSink> Shard<S> {
         Ok(Self { books: Books::new(limits)?, sink })
     }
 
-    /// Sets the publisher id of a channel's records.
-    pub fn set_publisher(&mut self, channel: u8, publisher_id: u16) {
-        self.books.set_publisher(channel, publisher_id);
+    /// Tells the books what is the same for all instruments of a channel.
+    pub fn set_channel(&mut self, spec: &ChannelSpec) {
+        self.books.set_publisher(spec.number, spec.publisher_id);
+        self.books.set_quotes_restore(spec.number, spec.quotes_restore);
     }
 
     /// Applies one event.

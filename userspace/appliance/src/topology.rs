@@ -169,7 +169,7 @@ fn new_shard(config: &Config, output: OutputRing) -> anyhow::Result<Shard<Output
     };
     let mut shard = Shard::new(limits, output)?;
     for spec in Lines::of_config(config, None).channels() {
-        shard.set_publisher(spec.number, spec.publisher_id);
+        shard.set_channel(spec);
     }
     Ok(shard)
 }

@@ -61,6 +61,8 @@ pub(crate) struct BookCore {
     pub(crate) over_limit: bool,
     /// Records have left since the last `F_LAST`: the book is inside a venue's event.
     pub(crate) open: bool,
+    /// Sides that the venue has told anew, whole, since the book was last distrusted.
+    pub(crate) told_sides: [bool; 2],
     /// The book is in the list of changed books.
     pub(crate) changed: bool,
     pub(crate) sequence: u64,
@@ -81,6 +83,7 @@ impl BookCore {
             state,
             over_limit: false,
             open: false,
+            told_sides: [false; 2],
             changed: false,
             sequence: 0,
             ts_event: 0,
@@ -94,12 +97,22 @@ impl BookCore {
     /// The channel says what the book is; one that could not hold everything stays stale.
     pub(crate) fn set_state(&mut self, state: BookState) {
         self.state = if self.over_limit { BookState::Stale } else { state };
+        self.told_sides = [false; 2];
+    }
+
+    /// The venue told one side whole. With both told, nothing from before a gap is left in the
+    /// book, so it is live again by itself.
+    pub(crate) fn told(&mut self, side: RestingSide) {
+        self.told_sides[side as usize] = true;
+        if self.told_sides == [true; 2] && !self.over_limit {
+            self.state = BookState::Live;
+        }
     }
 
     /// The venue spoke of what the book does not hold: expected unless the book was whole.
     pub(crate) fn distrust(&mut self) {
         if self.state == BookState::Live {
-            self.state = BookState::Stale;
+            self.set_state(BookState::Stale);
         }
     }
 }

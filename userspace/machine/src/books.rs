@@ -95,6 +95,12 @@ impl Books {
         self.channels[usize::from(channel)].publisher_id = publisher_id;
     }
 
+    /// Says whether a book of this channel that is not live becomes so once the venue has quoted
+    /// both its sides anew: for feeds of whole quotes, which need no other recovery.
+    pub fn set_quotes_restore(&mut self, channel: u8, restore: bool) {
+        self.channels[usize::from(channel)].quotes_restore = restore;
+    }
+
     /// Applies one event and writes the records it makes.
     ///
     /// Never allocates and never fails: what cannot be applied is counted, and where a limit is
@@ -279,6 +285,7 @@ impl Books {
             tables: &mut self.tables,
             counters: &mut self.counters,
             snapshot: header.flags & flags::SNAPSHOT != 0,
+            quotes_restore: self.channels[usize::from(header.channel)].quotes_restore,
             lines: Lines::new(),
         }
         .apply(body);

@@ -23,6 +23,8 @@ pub(crate) struct Edit<'a> {
     pub(crate) counters: &'a mut Counters,
     /// `F_SNAPSHOT` is set: orders may come again.
     pub(crate) snapshot: bool,
+    /// Quotes of both sides make a book live again.
+    pub(crate) quotes_restore: bool,
     pub(crate) lines: Lines,
 }
 
@@ -173,6 +175,9 @@ impl Edit<'_> {
             terms = Terms { side, price: UNDEF_PRICE, size: 0 };
         }
         self.lines.push(Line::top(terms));
+        if self.quotes_restore {
+            self.book.told(side);
+        }
     }
 
     fn trade(&mut self, side: Side, price: i64, size: u32, order_id: u64) {

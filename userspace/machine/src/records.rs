@@ -15,6 +15,8 @@ use crate::lines::Line;
 pub(crate) struct Channel {
     /// DBN publisher of the channel.
     pub(crate) publisher_id: u16,
+    /// Quotes of both sides make a book live again.
+    pub(crate) quotes_restore: bool,
     /// State of books that are created from now on.
     pub(crate) state: BookState,
     /// The packet that the events now applied came in.
@@ -24,7 +26,7 @@ pub(crate) struct Channel {
 impl Default for Channel {
     fn default() -> Self {
         let packet = Packet { ts_recv: UNDEF_TIMESTAMP, ..Packet::default() };
-        Self { publisher_id: 0, state: BookState::Live, packet }
+        Self { publisher_id: 0, quotes_restore: false, state: BookState::Live, packet }
     }
 }
 

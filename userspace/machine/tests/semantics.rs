@@ -301,6 +301,29 @@ fn a_top_replaces_its_side() {
 }
 
 #[test]
+fn a_quoted_book_comes_back_once_both_sides_are_told_again() {
+    let mut shard = Shard::new();
+    shard.books.set_quotes_restore(3, true);
+    let top = |side, price| VenueEvent::Top { side, price, size: 5 };
+    shard.says(top(Side::Bid, 100));
+    shard.apply(0, ALL_INSTRUMENTS, VenueEvent::State(BookState::Stale));
+    assert_eq!(shard.says(top(Side::Ask, 102))[0].5 & BAD, BAD);
+    assert_eq!(shard.state(), BookState::Stale, "the bid is still from before the gap");
+    assert_eq!(shard.says(top(Side::Bid, 101))[0].5 & BAD, 0);
+    assert_eq!(shard.state(), BookState::Live);
+}
+
+#[test]
+fn a_quote_restores_nothing_unless_it_is_asked_to() {
+    let mut shard = Shard::new();
+    shard.apply(0, ALL_INSTRUMENTS, VenueEvent::State(BookState::Stale));
+    for side in [Side::Bid, Side::Ask] {
+        shard.says(VenueEvent::Top { side, price: 100, size: 5 });
+    }
+    assert_eq!(shard.state(), BookState::Stale);
+}
+
+#[test]
 fn trades_fills_and_breaks_leave_the_book_alone() {
     let mut shard = Shard::new();
     shard.add(1, Side::Bid, 100, 10);
