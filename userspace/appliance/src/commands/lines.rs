@@ -41,7 +41,7 @@ fn configuration(args: &LinesArgs, channels: &[FoundChannel]) -> anyhow::Result<
             && let Some(ts) = first_ts(&args.files[0])?
         {
             let date = VenueDay::eastern_date(ts)?;
-            write!(text, "# The capture's day; without it, the day on which a packet arrives.\n")?;
+            writeln!(text, "# The capture's day; without it, the day on which a packet arrives.")?;
             writeln!(text, "date = \"{date}\"")?;
         }
         for (name, line) in ('A'..='Z').zip(&channel.destinations) {
