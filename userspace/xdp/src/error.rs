@@ -8,8 +8,8 @@ use wirebook_ebpf::SteeringError;
 /// Why an interface, a socket or a group could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum XdpError {
-    /// No interface of that name in this thread's network namespace.
-    #[error("interface {name:?}: not found in this network namespace ({source})")]
+    /// No interface of that name in this thread's network namespace, or no right to send on it.
+    #[error("interface {name:?}: {} ({source})", interface_refusal(.source))]
     Interface {
         /// The name asked for.
         name: String,
@@ -71,6 +71,13 @@ pub enum XdpError {
         /// What the kernel said.
         source: io::Error,
     },
+}
+
+fn interface_refusal(source: &io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => "expected the capability CAP_NET_RAW to send on it",
+        _ => "not found in this network namespace",
+    }
 }
 
 fn umem_hint(source: &io::Error) -> &'static str {

@@ -6,7 +6,7 @@
 //! destination carries both, as it does on two days. UDP traffic that is not of the protocol is
 //! left out, and so is unicast (retransmissions) where there is multicast.
 
-use super::{Capture, Item};
+use super::{Capture, CaptureError, Item};
 use std::net::SocketAddrV4;
 use wirebook_wire::{Datagram, Protocol, Session, TransportPacket};
 
@@ -43,16 +43,20 @@ impl LineFinder {
         Self { protocol, channels: Vec::new() }
     }
 
-    /// Looks at every packet of a capture. Where it is cut or damaged its lines are those of what
-    /// stands before, as its replay ends there too, and counts it.
-    pub fn read(&mut self, capture: &mut Capture) {
+    /// Looks at every packet of a capture; truncation ends it as it will end the replay.
+    ///
+    /// # Errors
+    /// Where the capture is damaged or cannot be read on.
+    pub fn read(&mut self, capture: &mut Capture) -> Result<(), CaptureError> {
         loop {
             match capture.next() {
                 Ok(Some(Item::Packet { bytes, captured_short, .. })) => {
                     self.frame(bytes, captured_short);
                 }
                 Ok(Some(_)) => {}
-                Ok(None) | Err(_) => return,
+                Ok(None) => return Ok(()),
+                Err(error) if error.is_truncated() => return Ok(()),
+                Err(error) => return Err(error),
             }
         }
     }

@@ -8,7 +8,7 @@ use wirebook_wire::{Protocol, Session};
 
 fn found(path: &Path, protocol: Protocol) -> Vec<FoundChannel> {
     let mut finder = LineFinder::new(protocol);
-    finder.read(&mut super::super::open(path).unwrap());
+    finder.read(&mut super::super::open(path).unwrap()).unwrap();
     finder.into_channels()
 }
 

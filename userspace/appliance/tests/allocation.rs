@@ -1,0 +1,174 @@
+//! No allocation a packet: a global allocator counts while whole sessions go through the path of a
+//! replay, and through the worker's and the shard's halves with a ring between them.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(unsafe_code, reason = "an allocator that counts is an unsafe trait")]
+
+mod common;
+
+use common::{SimulatedMarket, data};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use wirebook::config::Idle;
+use wirebook::lines::{ChannelSpec, Lines};
+use wirebook::router::Router;
+use wirebook::shard::Shard;
+use wirebook::stages::{OutputRing, RingMailbox, ShardStage};
+use wirebook::worker::Worker;
+use wirebook_machine::Limits;
+use wirebook_shm::board;
+use wirebook_shm::ring::{self, Observed};
+use wirebook_telemetry::{HistogramCollector, probe};
+use wirebook_wire::Protocol;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The system's allocator, counting for each thread.
+struct Counting;
+
+// SAFETY: each method passes its arguments on unchanged to `System`, which keeps the contract; the
+// counter is a `Cell` without destructor in const thread-local storage, so it allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
+        // A hot thread that gives memory back has taken it, or waits for the allocator's lock.
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller keeps the contract of `dealloc`, and `start` came from `System`.
+        unsafe { System.dealloc(start, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+type Frames = Vec<(u64, Vec<u8>)>;
+
+/// A market of more than 200,000 messages.
+fn market() -> Frames {
+    SimulatedMarket::new(71, 200, 210_000).frames
+}
+
+fn deep() -> Option<Frames> {
+    Some(common::frames_of(&data("iex/deep-2023-10-02.pcap.gz")?))
+}
+
+fn lines(protocol: Protocol) -> Lines {
+    Lines::any_destination(ChannelSpec::of_protocol(protocol))
+}
+
+const LIMITS: Limits = Limits { instruments: 12_000, orders: 120_000, levels: 60_000 };
+
+/// Asserts that `work` takes and gives back no memory.
+fn without_allocation<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let before = ALLOCATIONS.get();
+    assert!(before > 0, "the allocator counts");
+    let result = work();
+    assert_eq!(ALLOCATIONS.get() - before, 0, "allocations in {what}");
+    result
+}
+
+#[test]
+fn the_allocator_notices() {
+    let noticed = std::panic::catch_unwind(|| without_allocation("a box", || Box::new(1)));
+    assert!(noticed.is_err());
+}
+
+#[test]
+fn a_replayed_market_allocates_nothing() {
+    let worker = replayed(Protocol::Itch50, &market(), 2);
+    assert_eq!(worker.counters().messages, 210_000);
+    let shards: Vec<_> = worker.into_mailboxes().collect();
+    assert!(shards.iter().all(|shard| shard.books().counters().records > 10_000));
+}
+
+#[test]
+fn the_replayed_iex_capture_allocates_nothing() {
+    let Some(frames) = deep() else { return };
+    let worker = replayed(Protocol::IexDeep, &frames, 1);
+    assert_eq!(worker.counters().messages, 48_325);
+}
+
+/// Sends all frames through a worker and its shards on this thread, as a replay does.
+fn replayed(protocol: Protocol, frames: &Frames, shards: usize) -> Worker<Shard<()>> {
+    let shards = (0..shards).map(|_| Shard::new(LIMITS, ()).unwrap()).collect();
+    let mut worker = Worker::new(lines(protocol), LIMITS.instruments, Router::new(shards)).unwrap();
+    // The first packet of a day looks its midnight up.
+    let (first, rest) = frames.split_first().unwrap();
+    worker.frame(&first.1, first.0, 0);
+    without_allocation("the replay", || {
+        for (ts_recv, frame) in rest {
+            worker.frame(frame, *ts_recv, 0);
+        }
+    });
+    worker
+}
+
+#[test]
+fn a_market_through_rings_allocates_nothing() {
+    through_rings(Protocol::Itch50, &market(), 210_000);
+}
+
+#[test]
+fn the_iex_capture_through_rings_allocates_nothing() {
+    let Some(frames) = deep() else { return };
+    through_rings(Protocol::IexDeep, &frames, 48_325);
+}
+
+/// A worker with the mailbox of a live run, and behind it a shard with its output ring, board,
+/// histograms and probe, turn by turn on one thread: only the source and the waiting are left out.
+fn through_rings(protocol: Protocol, frames: &Frames, messages: u64) {
+    let (writer, reader) = ring::gated(1 << 12).unwrap();
+    let (output, mut observer) = ring::open(1 << 12).unwrap();
+    let (board, shown) = board::board(LIMITS.instruments);
+    let mailbox = RingMailbox::new(writer, Arc::new(AtomicBool::new(false)));
+    let router = Router::new(vec![mailbox]);
+    let mut worker = Worker::new(lines(protocol), LIMITS.instruments, router).unwrap();
+    let mut histograms = HistogramCollector::new();
+    let (shard_probe, shard_counters) = probe();
+    let mut stage = ShardStage {
+        mailboxes: vec![reader],
+        shard: Shard::new(LIMITS, OutputRing::new(output)).unwrap(),
+        board,
+        publishers: [0; 256],
+        worker_to_shard: histograms.recorder("worker→shard"),
+        shard_to_published: histograms.recorder("shard→published"),
+        probe: shard_probe,
+        idle: Idle::Spin,
+        bad_slots: 0,
+    };
+    // With the stop asked for already, a run is one that empties its mailboxes and returns.
+    let stop = AtomicBool::new(true);
+    let (first, rest) = frames.split_first().unwrap();
+    worker.frame(&first.1, first.0, 0);
+    stage.run(&stop);
+    while !matches!(observer.poll(), Observed::Empty) {}
+
+    let observed = without_allocation("the stages", || {
+        let mut observed = 0;
+        for (ts_recv, frame) in rest {
+            let ts_worker = wirebook::clock::now();
+            worker.frame(frame, *ts_recv, ts_worker);
+            shard_counters.ask();
+            stage.run(&stop);
+            while let Observed::Record(_) = observer.poll() {
+                observed += 1;
+            }
+        }
+        observed
+    });
+    histograms.collect();
+    assert_eq!(worker.counters().messages, messages);
+    let counters = *stage.shard.books().counters();
+    assert!(observed > counters.records / 2, "{observed} of {}", counters.records);
+    assert_eq!((observer.overruns(), stage.bad_slots), (0, 0));
+    assert_eq!(shard_counters.take().unwrap().records, counters.records);
+    assert!(shown.read(0).unwrap().state > 0, "the board shows books");
+}

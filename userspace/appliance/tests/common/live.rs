@@ -1,0 +1,216 @@
+//! The program on a wire: an exchange in one network namespace, the appliance in another.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../../../xdp/tests/common/mod.rs"]
+pub(crate) mod net;
+
+use crate::common;
+use net::{Pair, inside, within};
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus};
+use std::time::Duration;
+use tempfile::TempDir;
+use wirebook_shm::SegmentView;
+
+/// Longer than anything here takes on a busy host.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+
+/// An exchange's and an appliance's namespace with `links` links of `queues` queues between them:
+/// `tx0` to `rx0`, `tx1` to `rx1`.
+pub(crate) fn wire(links: usize, queues: usize) -> Option<Pair> {
+    let pair = Pair::new(links, queues)?;
+    pair.receiving(|| {
+        // The exchange's addresses are not of this subnet: ordinary sockets must take them too.
+        for interface in ["all".to_owned()].into_iter().chain((0..links).map(|n| format!("rx{n}")))
+        {
+            fs::write(format!("/proc/sys/net/ipv4/conf/{interface}/rp_filter"), "0").unwrap();
+        }
+    });
+    Some(pair)
+}
+
+/// A worker named `w0` on `rx0` and a shard, which wait in `poll`, with room for small markets.
+/// What comes behind it is up to the test: channels, and more of either.
+pub(crate) fn config(worker_options: &str) -> String {
+    format!("{SMALL}{}[[shard]]\nidle = \"poll\"\n", worker(0, worker_options))
+}
+
+/// Little memory, so that many appliances run side by side.
+pub(crate) const SMALL: &str = "[segment]\nmailbox_slots = 4096\noutput_slots = 65536\n\
+    [limits]\ninstruments = 16384\norders = 32768\nlevels = 16384\n";
+
+/// A worker named `w<number>` on `rx<number>`.
+pub(crate) fn worker(number: usize, options: &str) -> String {
+    format!(
+        "[[worker]]\nname = \"w{number}\"\nidle = \"poll\"\nring_size = 8192\n\
+         interface = [{{ name = \"rx{number}\" }}]\n{options}\n"
+    )
+}
+
+/// A channel on worker and interface `number`.
+pub(crate) fn channel(number: usize, protocol: &str, group: &str, line_options: &str) -> String {
+    let (address, port) = group.split_once(':').unwrap();
+    let date =
+        if protocol == "itch50" { format!("date = \"{}\"\n", common::DATE) } else { String::new() };
+    format!(
+        "[[channel]]\nname = \"c{number}\"\nprotocol = \"{protocol}\"\nworker = \"w{number}\"\n{date}\
+         line = [{{ name = \"A\", interface = \"rx{number}\", group = \"{address}\", \
+         port = {port}{line_options} }}]\n"
+    )
+}
+
+/// A running `wirebook run --json`; killed when dropped.
+pub(crate) struct Appliance {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Appliance {
+    /// Starts the program in the receiving namespace and waits until it is ready.
+    pub(crate) fn start(pair: &Pair, config: &str, options: &[&str]) -> Self {
+        let mut appliance = Self::spawn(pair, config, options);
+        let ready = appliance.folder.path().join("ready");
+        let up = within(PATIENCE, || ready.exists() || !appliance.is_running());
+        assert!(up && ready.exists(), "not ready: {}", appliance.log());
+        appliance
+    }
+
+    /// Starts the program without waiting.
+    pub(crate) fn spawn(pair: &Pair, config: &str, options: &[&str]) -> Self {
+        let folder = common::folder();
+        let config = common::write(&folder, "wirebook.toml", config);
+        let place = |name: &str| folder.path().join(name);
+        let mut command = common::command(&["run", "--json", "--config"]);
+        command.arg(config).arg("--ready-file").arg(place("ready")).args(options);
+        command.stdout(File::create(place("out")).unwrap());
+        command.stderr(File::create(place("log")).unwrap());
+        let child = pair.receiving(|| command.spawn().unwrap());
+        Self { child, folder }
+    }
+
+    /// What it has written to standard error so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        signal::kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    /// True until it has ended.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits until its workers have counted `packets` packets in all, by asking with SIGUSR1.
+    pub(crate) fn await_packets(&self, packets: u64) {
+        let counted = || {
+            let before = self.log().len();
+            self.signal(Signal::SIGUSR1);
+            within(PATIENCE, || self.log()[before..].contains("wire→worker"));
+            packets_in(&self.log()[before..])
+        };
+        let mut last = 0;
+        let all = within(PATIENCE, || {
+            last = counted();
+            last >= packets
+        });
+        assert!(all, "{last} of {packets} packets came; {}", self.log());
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        within(PATIENCE, || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap_or_else(|| panic!("still running: {}", self.log()))
+    }
+
+    /// Waits for its clean end and gives what it printed, which says that nothing was lost.
+    pub(crate) fn finish(mut self) -> Value {
+        let status = self.wait();
+        assert!(status.success(), "{status}: {}", self.log());
+        let printed = fs::read_to_string(self.folder.path().join("out")).unwrap();
+        let summary: Value = serde_json::from_str(&printed).unwrap();
+        assert_eq!(summary["lost_in_rings"], 0);
+        for (cause, count) in summary["drops"].as_object().unwrap() {
+            assert_eq!(count, 0, "{cause}");
+        }
+        summary
+    }
+
+    /// Its segment, as another process maps it.
+    pub(crate) fn segment(&self) -> SegmentView {
+        let descriptors = format!("/proc/{}/fd", self.child.id());
+        let is_segment = |path: &PathBuf| {
+            fs::read_link(path).is_ok_and(|to| to.to_string_lossy().contains("memfd:wirebook"))
+        };
+        let mut paths = fs::read_dir(descriptors).unwrap().flatten().map(|entry| entry.path());
+        SegmentView::open(File::open(paths.find(is_segment).unwrap()).unwrap()).unwrap()
+    }
+}
+
+impl Drop for Appliance {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The packets of each worker, as SIGUSR1 prints them.
+fn packets_in(log: &str) -> u64 {
+    let workers = log.lines().filter(|line| line.starts_with("worker "));
+    let packets = |line: &str| {
+        let (_, behind) = line.split_once("{ packets: ")?;
+        behind.split(',').next()?.parse::<u64>().ok()
+    };
+    workers.filter_map(packets).sum()
+}
+
+/// Waits until `rx<link>` has taken `packets` packets since it was made.
+pub(crate) fn await_received(pair: &Pair, link: usize, packets: u64) {
+    let name = format!("rx{link}:");
+    let mut received = 0;
+    let all = within(PATIENCE, || {
+        // Of the namespace of the thread that reads it.
+        let devices = pair.receiving(|| fs::read_to_string("/proc/thread-self/net/dev").unwrap());
+        let counts = devices.lines().find_map(|line| line.trim().strip_prefix(&name)).unwrap();
+        received = counts.split_whitespace().nth(1).unwrap().parse().unwrap();
+        received >= packets
+    });
+    assert!(all, "{name} took {received} of {packets} packets");
+}
+
+/// Plays a simulated market over a second, with the program's own player. Not as fast as the link
+/// takes it: a veth pair itself drops what its receiving side has no time for (256 packets of its
+/// ring, 1,000 of net.core.netdev_max_backlog), and no counter of ours can know.
+pub(crate) fn play(pair: &Pair, link: usize, capture: &Path) -> Value {
+    let interface = format!("tx{link}");
+    let capture = capture.to_str().unwrap();
+    sim(pair, &["--capture", capture, "--interface", &interface, "--speed", "2"])
+}
+
+/// Sends frames on `tx0`, no more at once than fit the link, until the appliance has counted them.
+pub(crate) fn send_in_steps(pair: &Pair, appliance: &Appliance, frames: &[Vec<u8>]) {
+    let mut sent = 0;
+    for step in frames.chunks(250) {
+        pair.send(0, step);
+        sent += step.len() as u64;
+        appliance.await_packets(sent);
+    }
+}
+
+/// Runs `wirebook sim` in the exchange's namespace.
+pub(crate) fn sim(pair: &Pair, options: &[&str]) -> Value {
+    let all = [&["sim", "--json"], options].concat();
+    let printed = inside(&pair.sender, || common::text(&all));
+    serde_json::from_str(&printed).unwrap()
+}
