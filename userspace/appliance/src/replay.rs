@@ -270,7 +270,8 @@ pub fn kind_of_all(files: &[PathBuf]) -> anyhow::Result<CaptureKind> {
 fn find_lines(files: &[PathBuf], spec: ChannelSpec) -> anyhow::Result<Lines> {
     let mut finder = LineFinder::new(spec.protocol);
     for path in files {
-        finder.read(&mut capture::open(path)?);
+        // Where the file is damaged the replay ends too, and counts it.
+        let _ = finder.read(&mut capture::open(path)?);
     }
     let found = finder.into_channels();
     if found.len() > 1 + usize::from(u8::MAX) {
