@@ -1,127 +1,238 @@
-//! A channel: one independently numbered stream of messages.
+//! A channel: one independently numbered stream of messages, from all its lines.
 //!
-//! ```text
-//!            first sequence 1                    sequence skipped
-//!  (nothing) ────────────────▶ Live ───────────────────────────────▶ Stale
-//!      │                        ▲                                      │
-//!      │ first sequence > 1     │ new session, first sequence 1        │
-//!      └──────────▶ Warming ────┴──────────────────────────────────────┘
-//! ```
+//! Arrives: every packet of every line and of the retransmit servers, snapshots, failures of
+//! either, and the time, which is any clock in nanoseconds that does not go back. Leaves: calls of
+//! a [`Sink`], in the order in which they are to be done.
 //!
-//! Without a repair a gap is for good: only a new session makes a stale channel live again. The
-//! message numbering is MoldUDP64's (version 1.00, "Sequence Number") and IEX-TP's (version 1.25,
-//! "First Message Sequence Number"): both start at 1 and a packet names its first message.
+//! Promises: within a session every message is applied at most once and in order. Books are told
+//! [`Live`](wirebook_model::BookState::Live) only when every message before the next one is in
+//! them, and hear what is wrong before a message behind a gap is applied. A gap waits
+//! [`Policy::reorder_wait_ns`] for the other line, then the deadline of each recovery that there
+//! is, and not longer as long as [`Channel::tick`] is called. Nothing is allocated after
+//! construction; a packet that is in order is never copied.
+//!
+//! Counts in [`ChannelCounters`] and [`LineCounters`] whatever goes wrong.
 
+mod settle;
+
+use crate::counters::ChannelCounters;
+use crate::doubt::{Doubt, next_kept};
+use crate::guard::{Guard, Guards};
+use crate::lines::{LineCounters, Lines, Repeat};
+use crate::machine::{self, Input, Means, Recovery, State, Trust};
+use crate::packet::{Packet, Sink, Source};
+use crate::policy::Policy;
+use crate::sessions::{SessionIs, Sessions};
+use crate::window::{Inserted, Window};
+use std::ops::Range;
 use wirebook_model::BookState;
-
-/// What a packet's transport header says, as far as order matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arrival<S> {
-    /// The session that numbers the messages.
-    pub session: S,
-    /// The first message's sequence; in a heartbeat, the next that will be sent.
-    pub sequence: u64,
-    /// How many messages the packet holds; 0 in a heartbeat.
-    pub message_count: u16,
-}
-
-/// What to do with an arrived packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// The books must be emptied first: the venue began a new session.
-    pub clear: bool,
-    /// The books must be told this first: the channel's state changed.
-    pub state: Option<BookState>,
-    /// How many of the packet's messages, from its first, are already applied.
-    pub skip: u16,
-}
-
-/// What a channel has counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ChannelCounters {
-    /// Packets all of whose messages had been applied before.
-    pub duplicates: u64,
-    /// Times that sequences were skipped.
-    pub gaps: u64,
-    /// Messages in those gaps.
-    pub missing_messages: u64,
-    /// Times that the session changed.
-    pub session_changes: u64,
-    /// Packets of the session before the current one.
-    pub old_session_packets: u64,
-}
 
 /// The state of one channel.
 #[derive(Clone, Debug)]
 pub struct Channel<S> {
+    policy: Policy,
+    means: Means,
+    guards: Guards,
     sessions: Sessions<S>,
-    /// The next sequence to apply.
-    next: u64,
-    state: BookState,
+    doubt: Doubt<S>,
+    lines: Lines,
     counters: ChannelCounters,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Sessions<S> {
-    None,
-    Current(S),
-    Changed { current: S, previous: S },
+    state: State,
+    /// When the state began.
+    entered_ns: u64,
+    trust: Trust,
+    /// What the books were told last in this session.
+    books: Option<BookState>,
+    /// The next message to apply.
+    next: u64,
+    window: Window,
+    /// Messages before this one exist, whether or not they are held.
+    known_end: u64,
+    /// When the first packet came that showed `known_end` to be beyond what we have.
+    known_ns: u64,
+    /// The first message received in this session.
+    start: u64,
+    /// Gaps before this message have been counted.
+    declared_end: u64,
+    /// Gaps before this message have been asked for, or there are none.
+    ask_from: u64,
+    /// Messages before this one may come from a retransmit server.
+    asked_end: u64,
+    /// When the last snapshot was taken over: gaps that it left count from then.
+    loaded_ns: u64,
+    /// When the channel stopped being live: the first packet behind the gap.
+    troubled_ns: Option<u64>,
+    snapshot_is_open: bool,
 }
 
 impl<S: Copy + Eq> Channel<S> {
     /// A channel of which nothing has arrived.
-    pub fn new() -> Self {
+    pub fn new(policy: Policy) -> Self {
+        let means =
+            Means { retransmit: policy.retransmit.is_some(), snapshot: policy.snapshot.is_some() };
         Self {
-            sessions: Sessions::None,
-            next: 1,
-            state: BookState::Warming,
+            policy,
+            means,
+            guards: Guards::default(),
+            sessions: Sessions::new(),
+            doubt: Doubt::new(policy.doubt, policy.window.bytes),
+            lines: Lines::new(policy.lines, policy.arrivals),
             counters: ChannelCounters::default(),
+            state: State::Idle,
+            entered_ns: 0,
+            trust: Trust::Unfounded,
+            books: None,
+            next: policy.first_sequence,
+            window: Window::new(policy.window),
+            known_end: policy.first_sequence,
+            known_ns: 0,
+            start: policy.first_sequence,
+            declared_end: policy.first_sequence,
+            ask_from: policy.first_sequence,
+            asked_end: policy.first_sequence,
+            loaded_ns: 0,
+            troubled_ns: None,
+            snapshot_is_open: false,
         }
     }
 
-    /// Judges a packet. `None`: nothing in it is new.
+    /// Takes a packet.
+    #[inline]
+    pub fn arrive(
+        &mut self,
+        source: Source,
+        packet: &Packet<'_, S>,
+        now_ns: u64,
+        sink: &mut impl Sink<S>,
+    ) {
+        if source == Source::Retransmit && !self.is_asked(packet) {
+            self.counters.unasked_packets += 1;
+            return;
+        }
+        match self.sessions.judge(packet, now_ns, self.policy.doubt.silence_ns) {
+            SessionIs::Current if self.is_far_ahead(packet.sequence) => {
+                self.doubt(source, packet, now_ns, sink);
+            }
+            SessionIs::Current => {
+                self.sessions.heard(now_ns);
+                self.take(source, packet, now_ns, sink);
+            }
+            SessionIs::Next => {
+                self.begin_session(packet.session, packet.sequence, now_ns, sink);
+                self.take(source, packet, now_ns, sink);
+            }
+            SessionIs::Passed => self.counters.old_session_packets += 1,
+            SessionIs::Strange => self.doubt(source, packet, now_ns, sink),
+        }
+    }
+
+    /// Lets time pass. To be called now and then, also while packets arrive: no deadline is
+    /// noticed otherwise.
+    #[inline]
+    pub fn tick(&mut self, now_ns: u64, sink: &mut impl Sink<S>) {
+        if !matches!(self.state, State::Live | State::Idle) {
+            self.settle(now_ns, sink);
+        }
+        if self.doubt.is_overcome_by_silence(self.sessions.last_ns(), now_ns) {
+            self.believe(now_ns, sink);
+        }
+    }
+
+    /// A retransmission that was asked for will not come; `messages` are still missing.
+    pub fn retransmit_failed(
+        &mut self,
+        session: S,
+        messages: Range<u64>,
+        now_ns: u64,
+        sink: &mut impl Sink<S>,
+    ) {
+        let is_needed = self.sessions.is_current(session) && messages.contains(&self.next);
+        if is_needed && self.state == State::Recovering(Recovery::Retransmit) {
+            self.step(Input::Overdue, now_ns, sink);
+            self.settle(now_ns, sink);
+        }
+    }
+
+    /// A snapshot begins. True: its messages are to be applied to the books, which have been
+    /// cleared, as long as [`Channel::takes_snapshot`] says so. False: it was refused.
     ///
-    /// After applying the packet's messages one by one the caller reports them with
-    /// [`Channel::applied`]; a packet that ends early simply applies fewer, and what it should
-    /// have brought is missing when the next packet comes.
-    pub fn arrive(&mut self, arrival: &Arrival<S>) -> Option<Verdict> {
-        let session = match self.sessions {
-            Sessions::Current(current) | Sessions::Changed { current, .. }
-                if current == arrival.session =>
-            {
-                SessionIs::Same
-            }
-            Sessions::Changed { previous, .. } if previous == arrival.session => SessionIs::Old,
-            Sessions::None => SessionIs::First,
-            Sessions::Current(_) | Sessions::Changed { .. } => SessionIs::New,
-        };
-        match session {
-            SessionIs::Old => {
-                self.counters.old_session_packets += 1;
-                None
-            }
-            SessionIs::Same => self.arrive_in_session(arrival),
-            SessionIs::First => Some(self.begin_session(arrival, false)),
-            SessionIs::New => {
-                self.counters.session_changes += 1;
-                Some(self.begin_session(arrival, true))
-            }
+    /// Snapshots come one after the other: a second beginning starts afresh.
+    pub fn snapshot_begins(&mut self, session: S, sink: &mut impl Sink<S>) -> bool {
+        let is_wanted = self.state == State::Recovering(Recovery::Snapshot)
+            && self.sessions.is_current(session);
+        if !self.guards.pass(Guard::SnapshotWanted, is_wanted) {
+            self.counters.refused_snapshots += 1;
+            return false;
+        }
+        self.snapshot_is_open = true;
+        sink.clear_books(self.next);
+        true
+    }
+
+    /// Whether messages of the snapshot that has begun are still to be applied.
+    #[inline]
+    pub fn takes_snapshot(&self) -> bool {
+        self.snapshot_is_open
+    }
+
+    /// A snapshot has come to its end: it holds every message before `sequence`. True: it has
+    /// been taken over, and what waited for it has been applied. False: it goes back in time, or
+    /// was not wanted any more; the books that it filled are stale.
+    pub fn snapshot_ends(
+        &mut self,
+        session: S,
+        sequence: u64,
+        now_ns: u64,
+        sink: &mut impl Sink<S>,
+    ) -> bool {
+        let is_open = self.snapshot_is_open && self.sessions.is_current(session);
+        if !is_open {
+            self.counters.refused_snapshots += 1;
+            return false;
+        }
+        if !self.guards.pass(Guard::SnapshotConnects, self.connects(sequence)) {
+            self.counters.refused_snapshots += 1;
+            self.snapshot_failed(session, now_ns, sink);
+            return false;
+        }
+        self.load_snapshot(sequence, now_ns, sink);
+        true
+    }
+
+    /// The snapshot that was asked for will not come, or not be whole.
+    pub fn snapshot_failed(&mut self, session: S, now_ns: u64, sink: &mut impl Sink<S>) {
+        if self.sessions.is_current(session) {
+            self.step(Input::Over, now_ns, sink);
+            self.settle(now_ns, sink);
         }
     }
 
-    /// Tells the channel that the next `message_count` messages have been applied.
-    pub fn applied(&mut self, message_count: u16) {
-        self.next = self.next.saturating_add(u64::from(message_count));
-    }
-
-    /// The next sequence to apply.
-    pub fn next_sequence(&self) -> u64 {
-        self.next
+    /// Where the channel stands.
+    #[inline]
+    pub fn state(&self) -> State {
+        self.state
     }
 
     /// What the channel's books are told.
-    pub fn state(&self) -> BookState {
-        self.state
+    pub fn books(&self) -> BookState {
+        machine::books(self.state, self.trust)
+    }
+
+    /// The session that is followed.
+    pub fn session(&self) -> Option<S> {
+        self.sessions.current()
+    }
+
+    /// The session that is followed is over, and all its messages have been applied or given up.
+    pub fn has_ended(&self) -> bool {
+        let nothing_comes = self.state == State::Stale || self.missing().is_none();
+        self.sessions.has_ended() && self.window.is_empty() && nothing_comes
+    }
+
+    /// The next message to be applied.
+    #[inline]
+    pub fn next_sequence(&self) -> u64 {
+        self.next
     }
 
     /// What has been counted so far.
@@ -129,156 +240,161 @@ impl<S: Copy + Eq> Channel<S> {
         self.counters
     }
 
-    fn begin_session(&mut self, arrival: &Arrival<S>, clear: bool) -> Verdict {
-        self.sessions = match self.sessions {
-            Sessions::None => Sessions::Current(arrival.session),
-            Sessions::Current(previous) | Sessions::Changed { current: previous, .. } => {
-                Sessions::Changed { current: arrival.session, previous }
-            }
-        };
-        self.next = arrival.sequence.max(1);
-        self.state = if self.next == 1 { BookState::Live } else { BookState::Warming };
-        Verdict { clear, state: Some(self.state), skip: 0 }
+    /// What line `line` has brought; `None` where the policy has no such line.
+    pub fn line(&self, line: u8) -> Option<LineCounters> {
+        self.lines.counters(line)
     }
 
-    fn arrive_in_session(&mut self, arrival: &Arrival<S>) -> Option<Verdict> {
-        let end = arrival.sequence.saturating_add(u64::from(arrival.message_count));
-        if arrival.sequence > self.next {
-            return Some(self.gap(arrival.sequence));
+    /// Takes a packet of the session that is followed.
+    #[inline]
+    fn take(
+        &mut self,
+        source: Source,
+        packet: &Packet<'_, S>,
+        now_ns: u64,
+        sink: &mut impl Sink<S>,
+    ) {
+        let end = packet.end();
+        self.lines.arrive(source, packet.sequence, end);
+        if end > self.known_end {
+            self.sessions.set_ended(false);
         }
-        if end <= self.next {
-            if arrival.message_count > 0 {
-                self.counters.duplicates += 1;
+        if packet.message_count == 0 {
+            if packet.ends_session {
+                self.sessions.set_ended(true);
             }
-            return None;
+            self.know(end, now_ns);
+        } else if !self.guards.pass(Guard::OnlyOnce, end > self.next) {
+            self.repeat(source, packet.sequence, now_ns, sink);
+            return;
+        } else if self.may_apply(packet.sequence) {
+            self.lines.first(source, packet.sequence, now_ns);
+            let skip = self.skip(packet.sequence);
+            let applied = sink.apply(packet, skip);
+            self.applied(source, packet.sequence, packet.message_count, applied, now_ns);
+        } else {
+            self.hold(source, packet, now_ns, sink);
         }
-        let skip = (self.next - arrival.sequence) as u16;
-        Some(Verdict { clear: false, state: None, skip })
+        let is_whole = self.window.is_empty() && self.known_end <= self.next;
+        if self.state != State::Live || !is_whole {
+            self.settle(now_ns, sink);
+        }
     }
 
-    fn gap(&mut self, sequence: u64) -> Verdict {
-        self.counters.gaps += 1;
-        self.counters.missing_messages += sequence - self.next;
-        self.next = sequence;
-        let changed = self.state != BookState::Stale;
-        self.state = BookState::Stale;
-        Verdict { clear: false, state: changed.then_some(BookState::Stale), skip: 0 }
+    #[inline]
+    fn may_apply(&self, sequence: u64) -> bool {
+        self.guards.pass(Guard::InOrder, sequence <= self.next)
+            && self.guards.pass(Guard::HoldForSnapshot, !self.holds())
+    }
+
+    fn hold(
+        &mut self,
+        source: Source,
+        packet: &Packet<'_, S>,
+        now_ns: u64,
+        sink: &mut impl Sink<S>,
+    ) {
+        match self.window.insert(source, packet, now_ns) {
+            Inserted::Held => {
+                self.counters.held += 1;
+                self.lines.first(source, packet.sequence, now_ns);
+            }
+            Inserted::Duplicate => self.repeat(source, packet.sequence, now_ns, sink),
+            Inserted::Full => {
+                self.counters.overflows += 1;
+                self.know(packet.end(), now_ns);
+            }
+        }
+    }
+
+    #[inline]
+    fn repeat(&mut self, source: Source, sequence: u64, now_ns: u64, sink: &mut impl Sink<S>) {
+        let (repeat, lead) = self.lines.repeat(source, sequence, now_ns);
+        match repeat {
+            Repeat::Duplicate => self.counters.duplicates += 1,
+            Repeat::Late => self.counters.late += 1,
+        }
+        if let Some(lead) = lead {
+            sink.line_led(lead.line, lead.behind, lead.lead_ns);
+        }
+    }
+
+    fn is_asked(&self, packet: &Packet<'_, S>) -> bool {
+        self.sessions.is_current(packet.session)
+            && packet.sequence < self.asked_end
+            && packet.message_count > 0
+    }
+
+    fn is_far_ahead(&self, sequence: u64) -> bool {
+        let newest = self.next.max(self.known_end).max(self.window.end());
+        sequence.saturating_sub(newest) > self.policy.doubt.jump_messages
+    }
+
+    fn doubt(
+        &mut self,
+        source: Source,
+        packet: &Packet<'_, S>,
+        now_ns: u64,
+        sink: &mut impl Sink<S>,
+    ) {
+        self.counters.doubted_packets += 1;
+        if self.doubt.consider(source, packet, now_ns) {
+            self.believe(now_ns, sink);
+            self.take(source, packet, now_ns, sink);
+        }
+    }
+
+    /// Follows what has been doubted, from its first packet on.
+    fn believe(&mut self, now_ns: u64, sink: &mut impl Sink<S>) {
+        let Some((suspect, mut kept)) = self.doubt.take() else { return };
+        if !self.sessions.is_current(suspect.session) {
+            self.begin_session(suspect.session, suspect.first, now_ns, sink);
+        }
+        while let Some(held) = next_kept(&mut kept) {
+            let packet = kept.packet(&held, suspect.session);
+            self.take(held.source, &packet, now_ns, sink);
+        }
+        self.know(suspect.end, now_ns);
+        self.doubt.put_back(kept);
+        self.settle(now_ns, sink);
+    }
+
+    /// Follows `session`, of which `start` is the first sequence that has come.
+    fn begin_session(&mut self, session: S, start: u64, now_ns: u64, sink: &mut impl Sink<S>) {
+        if matches!(self.state, State::Recovering(_)) {
+            sink.end_recovery();
+        }
+        let first = self.policy.first_sequence;
+        if self.sessions.follow(session, self.next, now_ns) {
+            self.counters.session_changes += 1;
+            sink.clear_books(first);
+        }
+        self.lines.begin_session();
+        self.window.clear();
+        self.state = State::Idle;
+        self.entered_ns = now_ns;
+        self.trust = Trust::Unfounded;
+        self.books = None;
+        self.next = first;
+        self.known_end = first;
+        self.start = start.max(first);
+        self.declared_end = self.start;
+        self.ask_from = first;
+        self.asked_end = first;
+        self.troubled_ns = None;
+        self.snapshot_is_open = false;
+        if start <= first {
+            self.step(Input::Whole, now_ns, sink);
+        }
     }
 }
 
 impl<S: Copy + Eq> Default for Channel<S> {
+    /// A channel of two lines without recovery.
     fn default() -> Self {
-        Self::new()
+        Self::new(Policy::default())
     }
-}
-
-enum SessionIs {
-    First,
-    Same,
-    New,
-    Old,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn packet(sequence: u64, message_count: u16) -> Arrival<u8> {
-        Arrival { session: 1, sequence, message_count }
-    }
-
-    fn apply(channel: &mut Channel<u8>, arrival: Arrival<u8>) -> Option<Verdict> {
-        let verdict = channel.arrive(&arrival);
-        if let Some(verdict) = verdict {
-            channel.applied(arrival.message_count - verdict.skip);
-        }
-        verdict
-    }
-
-    #[test]
-    fn a_session_from_its_start_is_live() {
-        let mut channel = Channel::new();
-        let first = apply(&mut channel, packet(1, 3));
-        assert_eq!(first, Some(Verdict { clear: false, state: Some(BookState::Live), skip: 0 }));
-        let second = apply(&mut channel, packet(4, 1));
-        assert_eq!(second, Some(Verdict { clear: false, state: None, skip: 0 }));
-        assert_eq!(channel.next_sequence(), 5);
-        assert_eq!(channel.counters(), ChannelCounters::default());
-    }
-
-    #[test]
-    fn a_late_start_is_warming_and_no_gap() {
-        let mut channel = Channel::new();
-        let verdict = apply(&mut channel, packet(100, 1));
-        assert_eq!(verdict.unwrap().state, Some(BookState::Warming));
-        assert_eq!(channel.counters().gaps, 0);
-    }
-
-    #[test]
-    fn the_second_copy_is_a_duplicate() {
-        let mut channel = Channel::new();
-        apply(&mut channel, packet(1, 3));
-        assert_eq!(apply(&mut channel, packet(1, 3)), None);
-        assert_eq!(channel.counters().duplicates, 1);
-    }
-
-    #[test]
-    fn a_partly_old_packet_is_cut_at_the_right_message() {
-        let mut channel = Channel::new();
-        apply(&mut channel, packet(1, 3));
-        assert_eq!(apply(&mut channel, packet(2, 5)).unwrap().skip, 2);
-        assert_eq!(channel.next_sequence(), 7);
-        assert_eq!(channel.counters().duplicates, 0);
-    }
-
-    #[test]
-    fn a_skipped_sequence_makes_the_books_stale_once() {
-        let mut channel = Channel::new();
-        apply(&mut channel, packet(1, 1));
-        assert_eq!(apply(&mut channel, packet(5, 1)).unwrap().state, Some(BookState::Stale));
-        assert_eq!(apply(&mut channel, packet(9, 1)).unwrap().state, None);
-        let counters = channel.counters();
-        assert_eq!((counters.gaps, counters.missing_messages), (2, 6));
-        assert_eq!(channel.state(), BookState::Stale);
-    }
-
-    #[test]
-    fn a_heartbeat_shows_what_was_lost_before_it() {
-        let mut channel = Channel::new();
-        apply(&mut channel, packet(1, 1));
-        assert_eq!(apply(&mut channel, packet(2, 0)), None);
-        assert_eq!(apply(&mut channel, packet(4, 0)).unwrap().state, Some(BookState::Stale));
-        assert_eq!(channel.counters().missing_messages, 2);
-    }
-
-    #[test]
-    fn a_packet_that_ended_early_leaves_a_gap() {
-        let mut channel = Channel::new();
-        channel.arrive(&packet(1, 10)).unwrap();
-        channel.applied(4);
-        apply(&mut channel, packet(11, 1)).unwrap();
-        assert_eq!(channel.counters().missing_messages, 6);
-    }
-
-    #[test]
-    fn a_new_session_clears_and_the_old_one_is_ignored() {
-        let mut channel = Channel::new();
-        apply(&mut channel, packet(1, 10));
-        apply(&mut channel, packet(20, 1));
-        let next_day = Arrival { session: 2, sequence: 1, message_count: 1 };
-        let verdict = apply(&mut channel, next_day).unwrap();
-        assert_eq!(verdict, Verdict { clear: true, state: Some(BookState::Live), skip: 0 });
-        assert_eq!(apply(&mut channel, packet(21, 1)), None);
-        assert_eq!(channel.counters().old_session_packets, 1);
-        assert_eq!(channel.counters().session_changes, 1);
-    }
-
-    #[test]
-    fn sequences_at_the_top_of_their_range_do_not_overflow() {
-        let mut channel = Channel::new();
-        apply(&mut channel, packet(1, 1));
-        apply(&mut channel, packet(u64::MAX, u16::MAX)).unwrap();
-        assert_eq!(apply(&mut channel, packet(u64::MAX, u16::MAX)), None);
-        assert_eq!(channel.next_sequence(), u64::MAX);
-    }
-}
+mod model_check;
