@@ -2,7 +2,9 @@
 //!
 //! Arrives: the bytes of a frame. Leaves: the UDP payload ([`Datagram`]), its messages
 //! ([`TransportPacket`]), each message's fields ([`itch50::Message`], [`iex_deep::Message`],
-//! [`iex_tops::Message`]), and the venue-neutral events of each message ([`Decoder`]).
+//! [`iex_tops::Message`]), and the venue-neutral events of each message ([`Decoder`]). What a gap
+//! is repaired with goes both ways: retransmission requests ([`moldudp64::Request`]) and snapshots
+//! ([`glimpse`]) over TCP ([`soupbintcp`]).
 //!
 //! Promises: no byte of a packet is copied before it becomes an event; no allocation once a
 //! [`Decoder`] exists; no panic, whatever the bytes. The length prefix is the authority: a type
@@ -29,6 +31,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod ascii;
 mod datagram;
 mod decoder;
 mod field;
@@ -38,11 +41,13 @@ mod protocol;
 mod status;
 mod transport;
 
+pub mod glimpse;
 pub mod iex_deep;
 pub mod iex_tops;
 pub mod iex_tp;
 pub mod itch50;
 pub mod moldudp64;
+pub mod soupbintcp;
 
 pub use datagram::{Datagram, NotSteered};
 pub use decoder::{Decoded, Decoder, DecoderCounters, Limits};

@@ -55,9 +55,76 @@ pub fn parse(payload: &[u8]) -> Result<TransportPacket<'_>, Malformed> {
     })
 }
 
+/// Asks a re-request server for messages to be sent again ("Request Packet").
+///
+/// It is laid out as the header of a downstream packet. The answer is an ordinary downstream
+/// packet, by unicast to the sender; it may hold fewer messages than were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Request {
+    /// `Session`.
+    pub session: [u8; 10],
+    /// `Sequence Number` of the first message wanted.
+    pub sequence: u64,
+    /// `Requested Message Count`.
+    pub count: u16,
+}
+
+/// Length of a request packet.
+pub const REQUEST_BYTES: usize = size_of::<Header>();
+
+impl Request {
+    /// The packet.
+    pub fn encode(&self) -> [u8; REQUEST_BYTES] {
+        zerocopy::transmute!(Header {
+            session: self.session,
+            sequence_number: self.sequence.into(),
+            message_count: self.count.into(),
+        })
+    }
+
+    /// The request in a UDP payload, as a re-request server reads it.
+    ///
+    /// # Errors
+    /// [`Malformed`] where the payload is not of a request's length or its range would overflow.
+    pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
+        let Ok((header, rest)) = Header::ref_from_prefix(payload) else {
+            return Err(Malformed::ShortHeader { expected: REQUEST_BYTES, found: payload.len() });
+        };
+        if !rest.is_empty() {
+            return Err(Malformed::TrailingBytes { found: rest.len() });
+        }
+        let (sequence, count) = (header.sequence_number.get(), header.message_count.get());
+        if sequence.checked_add(u64::from(count)).is_none() {
+            return Err(Malformed::OutOfRange { field: "Sequence Number", found: sequence });
+        }
+        Ok(Self { session: header.session, sequence, count })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_is_laid_out_as_the_specification_shows() {
+        let request = Request { session: *b"000010059B", sequence: 0x0102, count: 0x0304 };
+        assert_eq!(&request.encode(), b"000010059B\0\0\0\0\0\0\x01\x02\x03\x04");
+        assert_eq!(Request::parse(&request.encode()), Ok(request));
+    }
+
+    #[test]
+    fn a_request_of_another_length_or_past_the_last_sequence_is_an_error() {
+        let request = Request { session: *b"000010059B", sequence: 7, count: 1 };
+        let bytes = request.encode();
+        for length in 0..REQUEST_BYTES {
+            let error = Malformed::ShortHeader { expected: 20, found: length };
+            assert_eq!(Request::parse(&bytes[..length]), Err(error));
+        }
+        let longer = [&bytes[..], b"x"].concat();
+        assert_eq!(Request::parse(&longer), Err(Malformed::TrailingBytes { found: 1 }));
+        let far = Request { sequence: u64::MAX, ..request };
+        assert!(matches!(Request::parse(&far.encode()), Err(Malformed::OutOfRange { .. })));
+    }
 
     fn packet(sequence: u64, count: u16, blocks: &[u8]) -> Vec<u8> {
         let header = Header {

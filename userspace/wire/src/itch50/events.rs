@@ -145,10 +145,7 @@ impl Decoder {
                 price: m.price.to_fixed(),
                 size: m.shares.get(),
             }),
-            Message::NonCrossTrade(m) => {
-                order_side(m.buy_sell_indicator)?;
-                out.last(non_cross_trade(m));
-            }
+            Message::NonCrossTrade(m) => out.last(non_cross_trade(m)),
             Message::BrokenTrade(m) => out.last(VenueEvent::TradeBreak {
                 match_id: m.match_number.get(),
                 price: UNDEF_PRICE,
@@ -181,7 +178,9 @@ impl Decoder {
             })),
             Message::MwcbDeclineLevel(m) => decline_levels(m, out)?,
             Message::MwcbStatus(m) => {
-                out.last(instrument_status(StatusAction::Halt, breached_level(m)?));
+                // A level that is not known yet is a halt all the same.
+                let level = breached_level(m).unwrap_or(StatusReason::None);
+                out.last(instrument_status(StatusAction::Halt, level));
             }
             Message::IpoQuotingPeriodUpdate(m) => self.ipo_quoting(m, out),
             Message::LuldAuctionCollar(m) => auction_collar(m, out),
