@@ -1,36 +1,37 @@
 //! Order flow: who does what, where, at what price.
 //!
 //! Instruments are chosen by Zipf's law; each has a price that walks at random and a spread of
-//! orders around it. The mix is close to a day of Nasdaq: 44 adds, 36 deletes, 10 replaces, 6
-//! executions, 3 cancels and 1 trade in a hundred. A price that would cross the book is moved to
-//! the last one that does not: what would trade, trades in an execution of its own. Integer
-//! arithmetic alone, so that every host makes the same market.
+//! orders around it. The mix is that of a day of Nasdaq: 47 adds, 39 deletes, 8 replaces, 4
+//! executions and trades, 1 cancel in a hundred; now and then a trade is broken, and an instrument
+//! is halted. A price that would cross the book is moved to the last one that does not: what would
+//! trade, trades in an execution of its own. Integer arithmetic alone, so that every host makes
+//! the same market.
 
-use crate::book::{ExpectedBook, ModelBook};
+use crate::book::ExpectedBook;
+use crate::halts::{Halts, Next};
+use crate::instrument::{Instrument, TICK, lots, shares};
 use crate::itch::{Body, Side};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Smallest price step: one cent.
-const TICK: u32 = 100;
-/// Lowest and highest price that an instrument walks to.
-const PRICES: std::ops::RangeInclusive<u32> = 50_000..=20_000_000;
-/// Furthest order from the instrument's price, in ticks.
-const DEPTH_TICKS_MAX: u32 = 60;
 /// Most resting orders that one incoming order trades with.
 const SWEEP_ORDERS_MAX: u64 = 4;
 
-/// What can be done, in thousandths.
-const MIX: [(Action, u32); 8] = [
-    (Action::Add, 432),
-    (Action::AddWithMpid, 20),
-    (Action::Delete, 362),
-    (Action::Replace, 100),
-    (Action::Sweep, 42),
-    (Action::Cancel, 32),
-    (Action::Trade, 8),
-    (Action::ExecuteWithPrice, 4),
+/// Of how many of the last matches one may still be broken.
+const BREAKABLE_MAX: usize = 64;
+
+/// What can be done, in ten-thousandths.
+const MIX: [(Action, u32); 9] = [
+    (Action::Add, 4_460),
+    (Action::AddWithMpid, 190),
+    (Action::Delete, 4_070),
+    (Action::Replace, 810),
+    (Action::Sweep, 205),
+    (Action::Cancel, 135),
+    (Action::Trade, 80),
+    (Action::ExecuteWithPrice, 45),
+    (Action::Break, 5),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,7 @@ enum Action {
     Cancel,
     Trade,
     ExecuteWithPrice,
+    Break,
 }
 
 #[derive(Clone, Debug)]
@@ -53,15 +55,9 @@ pub(crate) struct Flow {
     orders: BTreeMap<u64, Order>,
     last_reference: u64,
     last_match: u64,
-}
-
-#[derive(Clone, Debug)]
-struct Instrument {
-    symbol: String,
-    price: u32,
-    book: ModelBook,
-    /// References of its resting orders, in no order.
-    references: Vec<u64>,
+    /// Instrument and number of the last matches that are not broken.
+    breakable: VecDeque<(u16, u64)>,
+    halts: Halts,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +83,8 @@ impl Flow {
             orders: BTreeMap::new(),
             last_reference: 0,
             last_match: 0,
+            breakable: VecDeque::new(),
+            halts: Halts::default(),
         }
     }
 
@@ -115,12 +113,20 @@ impl Flow {
         rng: &mut Pcg64,
         said: &mut VecDeque<(u16, Body)>,
     ) {
+        let before = said.len();
+        if is_open {
+            self.halt_or_resume(room, rng, said);
+            if said.len() > before {
+                return;
+            }
+        }
         let index = self.choose_instrument(rng);
-        self.instruments[usize::from(index)].walk(rng);
+        let instrument = &mut self.instruments[usize::from(index)];
+        instrument.walk(rng);
+        let trades_now = is_open && instrument.is_trading;
         let action = choose_action(rng);
         let trades = matches!(action, Action::Sweep | Action::Trade | Action::ExecuteWithPrice);
-        let before = said.len();
-        if is_open || !trades {
+        if trades_now || !trades {
             match action {
                 Action::Add | Action::AddWithMpid => {}
                 Action::Delete => said.extend(self.delete(index, rng)),
@@ -129,6 +135,7 @@ impl Flow {
                 Action::Sweep => self.sweep(index, room.min(SWEEP_ORDERS_MAX), rng, said),
                 Action::Trade => said.extend(self.trade(index, rng)),
                 Action::ExecuteWithPrice => said.extend(self.execute_with_price(index, rng)),
+                Action::Break => said.extend(self.break_trade(rng)),
             }
         }
         // What the book had no orders for becomes an order.
@@ -137,7 +144,8 @@ impl Flow {
         }
     }
 
-    pub(crate) fn imbalance(&mut self, instrument: u16, rng: &mut Pcg64) -> Body {
+    /// The imbalance before an auction: `O` at the open, `C` at the close, `H` after a halt.
+    pub(crate) fn imbalance(&mut self, instrument: u16, cross_type: u8, rng: &mut Pcg64) -> Body {
         let Instrument { price, .. } = self.instruments[usize::from(instrument)];
         let imbalance_shares = u64::from(lots(rng)) * u64::from(rng.random_range(0..20u32));
         let direction = match imbalance_shares {
@@ -153,17 +161,43 @@ impl Flow {
             far_price: price - TICK,
             near_price: price + TICK,
             reference_price: price,
-            cross_type: b'O',
+            cross_type,
         }
     }
 
-    pub(crate) fn opening_cross(&mut self, instrument: u16, rng: &mut Pcg64) -> Body {
+    /// The volume of an auction; none for an instrument that is halted.
+    pub(crate) fn cross(&mut self, instrument: u16, cross_type: u8, rng: &mut Pcg64) -> Body {
+        let Instrument { price, is_trading, .. } = self.instruments[usize::from(instrument)];
+        let shares = u64::from(lots(rng)) * 50;
         Body::CrossTrade {
-            shares: u64::from(lots(rng)) * 50,
+            shares: if is_trading || cross_type == b'H' { shares } else { 0 },
             stock: self.stock(instrument),
-            price: self.instruments[usize::from(instrument)].price,
-            match_number: self.next_match(),
-            cross_type: b'O',
+            price,
+            match_number: self.next_match(instrument),
+            cross_type,
+        }
+    }
+
+    /// The whole market is halted: it fell through level 1.
+    pub(crate) fn halt_market(&mut self, said: &mut VecDeque<(u16, Body)>) {
+        self.halts.begin_market_wide(&mut self.instruments, said);
+    }
+
+    /// Says what is due of the halts that have begun, or begins one, in at most `room` messages.
+    fn halt_or_resume(&mut self, room: u64, rng: &mut Pcg64, said: &mut VecDeque<(u16, Body)>) {
+        if room < Halts::STEP_MESSAGES_MAX {
+            return;
+        }
+        if let Some((index, halt)) = self.halts.due() {
+            self.halts.go_on(index, halt, &mut self.instruments, rng, said);
+            let auction = match halt.next {
+                Next::Quotes => self.imbalance(index, b'H', rng),
+                Next::Trading => self.cross(index, b'H', rng),
+            };
+            said.push_back((index + 1, auction));
+        } else if Halts::begins(rng) {
+            let index = self.choose_instrument(rng);
+            self.halts.begin(index, &mut self.instruments, rng, said);
         }
     }
 
@@ -222,7 +256,7 @@ impl Flow {
             let shares = order.shares.min(left);
             left -= shares;
             self.reduce(reference, shares);
-            let match_number = self.next_match();
+            let match_number = self.next_match(index);
             said.push_back((index + 1, Body::Execute { reference, shares, match_number }));
             if left == 0 {
                 break;
@@ -235,7 +269,7 @@ impl Flow {
         let book = &self.instruments[usize::from(index)].book;
         let (bid, ask) = (book.best(Side::Buy)?, book.best(Side::Sell)?);
         let (stock, shares) = (self.stock(index), shares(rng));
-        let match_number = self.next_match();
+        let match_number = self.next_match(index);
         Some((index + 1, Body::Trade { shares, stock, price: bid.midpoint(ask), match_number }))
     }
 
@@ -246,7 +280,7 @@ impl Flow {
         let reference = book.first(if rng.random() { Side::Buy } else { Side::Sell })?;
         let shares = rng.random_range(1..=self.orders.get(&reference)?.shares);
         self.reduce(reference, shares);
-        let match_number = self.next_match();
+        let match_number = self.next_match(index);
         let (price, printable) = (bid.midpoint(ask), rng.random_range(0..4u32) != 0);
         let body = Body::ExecuteWithPrice { reference, shares, match_number, printable, price };
         Some((index + 1, body))
@@ -301,71 +335,23 @@ impl Flow {
         references.get(rng.random_range(0..references.len() as u64) as usize).copied()
     }
 
-    fn next_match(&mut self) -> u64 {
+    /// A recent match is undone.
+    fn break_trade(&mut self, rng: &mut Pcg64) -> Option<(u16, Body)> {
+        if self.breakable.is_empty() {
+            return None;
+        }
+        let chosen = rng.random_range(0..self.breakable.len() as u64) as usize;
+        let (index, match_number) = self.breakable.remove(chosen)?;
+        Some((index + 1, Body::BrokenTrade { match_number }))
+    }
+
+    fn next_match(&mut self, index: u16) -> u64 {
         self.last_match += 1;
+        if self.breakable.len() == BREAKABLE_MAX {
+            self.breakable.pop_front();
+        }
+        self.breakable.push_back((index, self.last_match));
         self.last_match
-    }
-}
-
-impl Instrument {
-    fn new(number: u16, rng: &mut Pcg64) -> Self {
-        let price = rng.random_range(100_000..=4_000_000u32);
-        Self {
-            symbol: format!("WB{number:03}"),
-            price: price - price % TICK,
-            book: ModelBook::default(),
-            references: Vec::new(),
-        }
-    }
-
-    fn stock(&self) -> [u8; 8] {
-        let mut stock = [b' '; 8];
-        for (to, from) in stock.iter_mut().zip(self.symbol.bytes()) {
-            *to = from;
-        }
-        stock
-    }
-
-    /// The price moves a tick up or down now and then.
-    fn walk(&mut self, rng: &mut Pcg64) {
-        let moved = match rng.random_range(0..16u32) {
-            0 => self.price + TICK,
-            1 => self.price - TICK,
-            _ => return,
-        };
-        if PRICES.contains(&moved) {
-            self.price = moved;
-        }
-    }
-
-    /// A price on this side, near the instrument's own more often than far, that does not cross.
-    fn quote(&self, side: Side, rng: &mut Pcg64) -> u32 {
-        let near = rng.random::<u32>().trailing_zeros();
-        let far = if near > 4 { rng.random_range(0..DEPTH_TICKS_MAX - 10) } else { 0 };
-        let distance = TICK * (near + far).min(DEPTH_TICKS_MAX);
-        match side {
-            Side::Buy => {
-                let price = self.price - distance;
-                self.book.best(Side::Sell).map_or(price, |ask| price.min(ask - TICK))
-            }
-            Side::Sell => {
-                let price = self.price + TICK + distance;
-                self.book.best(Side::Buy).map_or(price, |bid| price.max(bid + TICK))
-            }
-        }
-    }
-
-    /// Who trades: the side towards which the price has walked past the book, or either.
-    fn aggressor(&self, rng: &mut Pcg64) -> Side {
-        if self.book.best(Side::Sell).is_some_and(|ask| ask < self.price) {
-            Side::Buy
-        } else if self.book.best(Side::Buy).is_some_and(|bid| bid > self.price) {
-            Side::Sell
-        } else if rng.random() {
-            Side::Buy
-        } else {
-            Side::Sell
-        }
     }
 }
 
@@ -378,17 +364,4 @@ fn choose_action(rng: &mut Pcg64) -> Action {
         chosen -= share;
     }
     Action::Add
-}
-
-/// A size: one lot most often, more lots or an odd lot at times.
-fn shares(rng: &mut Pcg64) -> u32 {
-    match rng.random_range(0..10u32) {
-        0..6 => 100,
-        6..8 => lots(rng),
-        _ => rng.random_range(1..100),
-    }
-}
-
-fn lots(rng: &mut Pcg64) -> u32 {
-    100 * rng.random_range(2..=10u32)
 }

@@ -4,6 +4,8 @@
 //! not through the wire views that are tested with it. Numbers are big-endian, prices have four
 //! decimals, text is padded with spaces.
 
+mod encode;
+
 /// One message and when it was said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -43,6 +45,31 @@ pub enum Body {
         stock: [u8; 8],
         /// `H`, `P`, `Q` or `T`.
         trading_state: u8,
+        /// Why; blank where nothing is to be said.
+        reason: [u8; 4],
+    },
+    /// `V`: how far the market may fall before it is halted. Prices are in 1e-8.
+    DeclineLevels {
+        /// Levels 1, 2 and 3.
+        levels: [u64; 3],
+    },
+    /// `W`: the market fell through a level.
+    DeclineBreach {
+        /// `1`, `2` or `3`.
+        level: u8,
+    },
+    /// `J`: between which prices the auction after a volatility pause must clear.
+    AuctionCollar {
+        /// Its symbol.
+        stock: [u8; 8],
+        /// Price from which the collars are counted.
+        reference_price: u32,
+        /// Highest price.
+        upper_price: u32,
+        /// Lowest price.
+        lower_price: u32,
+        /// How often the auction was put off.
+        extension: u32,
     },
     /// `A`, or `F` with a market participant.
     Add {
@@ -125,8 +152,13 @@ pub enum Body {
         price: u32,
         /// Number of the match.
         match_number: u64,
-        /// `O` at the open, `C` at the close.
+        /// `O` at the open, `C` at the close, `H` after a halt.
         cross_type: u8,
+    },
+    /// `B`: a match is undone; it changes no book.
+    BrokenTrade {
+        /// Number of the match.
+        match_number: u64,
     },
     /// `I`: an auction's imbalance.
     Imbalance {
@@ -144,7 +176,7 @@ pub enum Body {
         near_price: u32,
         /// Price at which the imbalance is stated.
         reference_price: u32,
-        /// `O` at the open, `C` at the close.
+        /// `O` at the open, `C` at the close, `H` after a halt.
         cross_type: u8,
     },
 }
@@ -156,6 +188,9 @@ impl Body {
             Self::SystemEvent { .. } => b'S',
             Self::StockDirectory { .. } => b'R',
             Self::TradingAction { .. } => b'H',
+            Self::DeclineLevels { .. } => b'V',
+            Self::DeclineBreach { .. } => b'W',
+            Self::AuctionCollar { .. } => b'J',
             Self::Add { mpid: None, .. } => b'A',
             Self::Add { mpid: Some(_), .. } => b'F',
             Self::Execute { .. } => b'E',
@@ -165,115 +200,8 @@ impl Body {
             Self::Replace { .. } => b'U',
             Self::Trade { .. } => b'P',
             Self::CrossTrade { .. } => b'Q',
+            Self::BrokenTrade { .. } => b'B',
             Self::Imbalance { .. } => b'I',
-        }
-    }
-}
-
-impl Message {
-    /// Appends the message's bytes to `out`: from 12 to 50 of them.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(self.body.kind());
-        out.extend(self.stock_locate.to_be_bytes());
-        out.extend([0, 0]);
-        out.extend(&self.timestamp_ns.to_be_bytes()[2..]);
-        self.body.encode(out);
-    }
-}
-
-impl Body {
-    fn encode(&self, out: &mut Vec<u8>) {
-        match *self {
-            Self::SystemEvent { event_code } => out.push(event_code),
-            Self::StockDirectory { stock } => {
-                out.extend(stock);
-                // Global Select, no deficiency, lots of 100, common stock, live, tier 1, no ETP.
-                out.extend(b"QN");
-                out.extend(100u32.to_be_bytes());
-                out.extend(b"NCZ PN 1N");
-                out.extend(0u32.to_be_bytes());
-                out.extend(b"N");
-            }
-            Self::TradingAction { stock, trading_state } => {
-                out.extend(stock);
-                out.extend([trading_state, b' ']);
-                out.extend(b"    ");
-            }
-            Self::Add { reference, side, shares, stock, price, mpid } => {
-                out.extend(reference.to_be_bytes());
-                out.push(side.code());
-                out.extend(shares.to_be_bytes());
-                out.extend(stock);
-                out.extend(price.to_be_bytes());
-                out.extend(mpid.iter().flatten());
-            }
-            Self::Execute { reference, shares, match_number } => {
-                out.extend(reference.to_be_bytes());
-                out.extend(shares.to_be_bytes());
-                out.extend(match_number.to_be_bytes());
-            }
-            Self::ExecuteWithPrice { reference, shares, match_number, printable, price } => {
-                out.extend(reference.to_be_bytes());
-                out.extend(shares.to_be_bytes());
-                out.extend(match_number.to_be_bytes());
-                out.push(if printable { b'Y' } else { b'N' });
-                out.extend(price.to_be_bytes());
-            }
-            Self::Cancel { reference, shares } => {
-                out.extend(reference.to_be_bytes());
-                out.extend(shares.to_be_bytes());
-            }
-            Self::Delete { reference } => out.extend(reference.to_be_bytes()),
-            Self::Replace { reference, new_reference, shares, price } => {
-                out.extend(reference.to_be_bytes());
-                out.extend(new_reference.to_be_bytes());
-                out.extend(shares.to_be_bytes());
-                out.extend(price.to_be_bytes());
-            }
-            Self::Trade { .. } | Self::CrossTrade { .. } | Self::Imbalance { .. } => {
-                self.encode_auction_or_trade(out);
-            }
-        }
-    }
-
-    fn encode_auction_or_trade(&self, out: &mut Vec<u8>) {
-        match *self {
-            Self::Trade { shares, stock, price, match_number } => {
-                // The specification has order 0 and side B in every such message since 2014.
-                out.extend(0u64.to_be_bytes());
-                out.push(b'B');
-                out.extend(shares.to_be_bytes());
-                out.extend(stock);
-                out.extend(price.to_be_bytes());
-                out.extend(match_number.to_be_bytes());
-            }
-            Self::CrossTrade { shares, stock, price, match_number, cross_type } => {
-                out.extend(shares.to_be_bytes());
-                out.extend(stock);
-                out.extend(price.to_be_bytes());
-                out.extend(match_number.to_be_bytes());
-                out.push(cross_type);
-            }
-            Self::Imbalance {
-                paired_shares,
-                imbalance_shares,
-                direction,
-                stock,
-                far_price,
-                near_price,
-                reference_price,
-                cross_type,
-            } => {
-                out.extend(paired_shares.to_be_bytes());
-                out.extend(imbalance_shares.to_be_bytes());
-                out.push(direction);
-                out.extend(stock);
-                out.extend(far_price.to_be_bytes());
-                out.extend(near_price.to_be_bytes());
-                out.extend(reference_price.to_be_bytes());
-                out.extend([cross_type, b'L']);
-            }
-            _ => {}
         }
     }
 }

@@ -1,15 +1,16 @@
 //! A trading day: its phases, and between them the order flow.
 //!
 //! Arrives: a [`MarketConfig`]. Leaves: an iterator of ITCH messages. The day: start of messages,
-//! the directory and the trading states, start of system hours, orders before the open, the
-//! opening auction's imbalances, market hours with the auction's volume, then the end of market
-//! hours, of system hours and of messages.
+//! the directory, the market-wide decline levels and the trading states, start of system hours,
+//! orders before the open, the opening auction's imbalances, market hours with the auction's
+//! volume and halts, the closing auction's imbalances and volume, then the end of system hours and
+//! of messages. One day in three the whole market is halted once.
 
 use crate::book::ExpectedBook;
 use crate::flow::Flow;
 use crate::itch::{Body, Message};
 use crate::timing::Timing;
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -18,14 +19,28 @@ const NS_PER_SECOND: u64 = 1_000_000_000;
 /// System events after the directory: `S`, `Q`, `M`, `E`, `C`; before it: `O`.
 const SYSTEM_EVENTS: u64 = 6;
 
+/// Messages with the market's decline levels.
+const DECLINE_LEVELS: u64 = 1;
+
 /// Of the order flow, one in this many messages comes before the open.
 const PRE_OPEN_SHARE: u64 = 10;
 
-/// Imbalance messages of each auction instrument.
+/// Of the order flow, one in this many messages comes after the closing auction is announced.
+const CLOSING_SHARE: u64 = 20;
+
+/// Imbalance messages of each auction instrument, at the open and again at the close.
 const IMBALANCES: u64 = 5;
 
-/// Most instruments with an opening auction, the most popular ones.
+/// Most instruments with auctions, the most popular ones.
 const AUCTIONS_MAX: u16 = 20;
+
+/// The whole market is halted on one day in so many, where its flow has so many messages for each
+/// instrument.
+const MARKET_HALT_DAYS: u32 = 3;
+const MARKET_HALT_MESSAGES: u64 = 50;
+
+/// Levels 1, 2 and 3 of the day: 7, 13 and 20 % below an index of 5,000.
+const DECLINES_1E8: [u64; 3] = [465_000_000_000, 435_000_000_000, 400_000_000_000];
 
 /// What to generate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +73,8 @@ impl Default for MarketConfig {
 impl MarketConfig {
     /// The fewest messages that a day of this many instruments has.
     pub fn messages_min(&self) -> u64 {
-        SYSTEM_EVENTS + 2 * u64::from(self.instruments) + self.auctions() * (IMBALANCES + 1)
+        let instruments = 2 * u64::from(self.instruments);
+        SYSTEM_EVENTS + DECLINE_LEVELS + instruments + 2 * self.auctions() * (IMBALANCES + 1)
     }
 
     fn auctions(&self) -> u64 {
@@ -102,6 +118,8 @@ pub struct Market {
     pending: VecDeque<(u16, Body)>,
     /// Messages of the order flow not yet given.
     flow_left: u64,
+    /// How many are left of them when the whole market is halted.
+    market_halt_at: Option<u64>,
     totals: BTreeMap<u8, u64>,
 }
 
@@ -110,6 +128,7 @@ pub struct Market {
 enum Phase {
     StartOfMessages,
     Directory(u16),
+    DeclineLevels,
     TradingStates(u16),
     StartOfSystemHours,
     PreOpen,
@@ -117,7 +136,10 @@ enum Phase {
     StartOfMarketHours,
     OpeningCross(u16),
     MarketHours,
+    ClosingImbalances(u64),
+    Closing,
     EndOfMarketHours,
+    ClosingCross(u16),
     EndOfSystemHours,
     EndOfMessages,
     Over,
@@ -142,14 +164,18 @@ impl Market {
             return Err(ConfigError::TooLate { found: end_ns });
         }
         let mut rng = Pcg64::seed_from_u64(config.seed);
+        let flow_left = messages - least;
+        let halts = rng.random_range(0..MARKET_HALT_DAYS) == 0
+            && flow_left / MARKET_HALT_MESSAGES >= u64::from(instruments);
         Ok(Self {
             config,
             flow: Flow::new(instruments, &mut rng),
             rng,
+            flow_left,
+            market_halt_at: halts.then_some(flow_left / 2),
             timing: Timing::new(messages, duration_ns),
             phase: Phase::StartOfMessages,
             pending: VecDeque::new(),
-            flow_left: messages - least,
             totals: BTreeMap::new(),
         })
     }
@@ -191,7 +217,8 @@ impl Market {
                 Phase::PreOpen if self.flow_left > self.market_hours_messages() => {
                     self.step(false);
                 }
-                Phase::MarketHours if self.flow_left > 0 => self.step(true),
+                Phase::MarketHours if self.flow_left > self.closing_messages() => self.step(true),
+                Phase::Closing if self.flow_left > 0 => self.step(true),
                 Phase::Over => return None,
                 _ => {
                     let said = self.fixed();
@@ -206,13 +233,25 @@ impl Market {
 
     /// Lets the flow say one thing, of as many messages as there is room for.
     fn step(&mut self, is_open: bool) {
-        self.flow.step(is_open, self.flow_left, &mut self.rng, &mut self.pending);
+        if is_open && self.market_halt_at.is_some_and(|left| self.flow_left <= left) {
+            self.market_halt_at = None;
+            self.flow.halt_market(&mut self.pending);
+        } else {
+            self.flow.step(is_open, self.flow_left, &mut self.rng, &mut self.pending);
+        }
         self.flow_left -= self.pending.len() as u64;
     }
 
+    fn flow_messages(&self) -> u64 {
+        self.config.messages - self.config.messages_min()
+    }
+
     fn market_hours_messages(&self) -> u64 {
-        let flow = self.config.messages - self.config.messages_min();
-        flow - flow / PRE_OPEN_SHARE
+        self.flow_messages() - self.flow_messages() / PRE_OPEN_SHARE
+    }
+
+    fn closing_messages(&self) -> u64 {
+        self.flow_messages() / CLOSING_SHARE
     }
 
     /// The message of this phase, for those that have one.
@@ -223,24 +262,31 @@ impl Market {
             Phase::Directory(index) => {
                 Some((index + 1, Body::StockDirectory { stock: self.flow.stock(index) }))
             }
+            Phase::DeclineLevels => Some((0, Body::DeclineLevels { levels: DECLINES_1E8 })),
             Phase::TradingStates(index) => {
-                let stock = self.flow.stock(index);
-                Some((index + 1, Body::TradingAction { stock, trading_state: b'T' }))
+                let (stock, trading_state) = (self.flow.stock(index), b'T');
+                Some((index + 1, Body::TradingAction { stock, trading_state, reason: *b"    " }))
             }
             Phase::StartOfSystemHours => system(b'S'),
-            Phase::Imbalances(count) => {
-                let index = (count % self.config.auctions()) as u16;
-                Some((index + 1, self.flow.imbalance(index, &mut self.rng)))
-            }
+            Phase::Imbalances(count) => Some(self.imbalance(count, b'O')),
+            Phase::ClosingImbalances(count) => Some(self.imbalance(count, b'C')),
             Phase::StartOfMarketHours => system(b'Q'),
-            Phase::OpeningCross(index) => {
-                Some((index + 1, self.flow.opening_cross(index, &mut self.rng)))
-            }
+            Phase::OpeningCross(index) => Some(self.cross(index, b'O')),
+            Phase::ClosingCross(index) => Some(self.cross(index, b'C')),
             Phase::EndOfMarketHours => system(b'M'),
             Phase::EndOfSystemHours => system(b'E'),
             Phase::EndOfMessages => system(b'C'),
-            Phase::PreOpen | Phase::MarketHours | Phase::Over => None,
+            Phase::PreOpen | Phase::MarketHours | Phase::Closing | Phase::Over => None,
         }
+    }
+
+    fn imbalance(&mut self, count: u64, cross_type: u8) -> (u16, Body) {
+        let index = (count % self.config.auctions()) as u16;
+        (index + 1, self.flow.imbalance(index, cross_type, &mut self.rng))
+    }
+
+    fn cross(&mut self, index: u16, cross_type: u8) -> (u16, Body) {
+        (index + 1, self.flow.cross(index, cross_type, &mut self.rng))
     }
 
     fn after(&self) -> Phase {
@@ -249,7 +295,8 @@ impl Market {
         match self.phase {
             Phase::StartOfMessages => Phase::Directory(0),
             Phase::Directory(index) if index < last_instrument => Phase::Directory(index + 1),
-            Phase::Directory(_) => Phase::TradingStates(0),
+            Phase::Directory(_) => Phase::DeclineLevels,
+            Phase::DeclineLevels => Phase::TradingStates(0),
             Phase::TradingStates(index) if index < last_instrument => {
                 Phase::TradingStates(index + 1)
             }
@@ -265,8 +312,17 @@ impl Market {
                 Phase::OpeningCross(index + 1)
             }
             Phase::OpeningCross(_) => Phase::MarketHours,
-            Phase::MarketHours => Phase::EndOfMarketHours,
-            Phase::EndOfMarketHours => Phase::EndOfSystemHours,
+            Phase::MarketHours => Phase::ClosingImbalances(0),
+            Phase::ClosingImbalances(count) if count + 1 < auctions * IMBALANCES => {
+                Phase::ClosingImbalances(count + 1)
+            }
+            Phase::ClosingImbalances(_) => Phase::Closing,
+            Phase::Closing => Phase::EndOfMarketHours,
+            Phase::EndOfMarketHours => Phase::ClosingCross(0),
+            Phase::ClosingCross(index) if u64::from(index) + 1 < auctions => {
+                Phase::ClosingCross(index + 1)
+            }
+            Phase::ClosingCross(_) => Phase::EndOfSystemHours,
             Phase::EndOfSystemHours => Phase::EndOfMessages,
             Phase::EndOfMessages | Phase::Over => Phase::Over,
         }

@@ -6,13 +6,13 @@
 //! any one packet may be lost.
 
 use crate::market::Market;
+use crate::source::MessageSource;
 
-const HEADER_BYTES: usize = 20;
-const END_OF_SESSION: u16 = 0xffff;
+pub(crate) const HEADER_BYTES: usize = 20;
+pub(crate) const END_OF_SESSION: u16 = 0xffff;
 const HEARTBEAT_NS: u64 = 1_000_000_000;
 
-/// How often the end of the session is said, and at what distance.
-const ENDS: u8 = 3;
+/// At what distance the end of the session is said.
 const END_GAP_NS: u64 = 1_000_000;
 
 /// How messages are packed.
@@ -26,6 +26,8 @@ pub struct PacketConfig {
     pub messages_max: u16,
     /// Longest time that the first message of a packet waits for the last.
     pub linger_ns: u64,
+    /// How often the end of the session is said; 0 for one that stops without a word.
+    pub ends: u8,
 }
 
 impl Default for PacketConfig {
@@ -35,6 +37,7 @@ impl Default for PacketConfig {
             payload_bytes_max: 1_400,
             messages_max: 64,
             linger_ns: 20_000,
+            ends: 3,
         }
     }
 }
@@ -53,7 +56,7 @@ pub enum PacketKind {
 /// One UDP payload and when to send it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// Nanoseconds after the market's first message.
+    /// Nanoseconds after the session's first message.
     pub offset_ns: u64,
     /// Sequence of its first message, or the next one's.
     pub sequence: u64,
@@ -65,11 +68,26 @@ pub struct Packet {
     pub payload: Vec<u8>,
 }
 
-/// A market as packets.
+impl Packet {
+    /// The bytes of its messages, in order.
+    pub fn messages(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.payload.get(HEADER_BYTES..).unwrap_or_default();
+        (0..self.messages).map_while(move |_| {
+            let (length, after) = rest.split_first_chunk()?;
+            let (message, after) = after.split_at_checked(u16::from_be_bytes(*length).into())?;
+            rest = after;
+            Some(message)
+        })
+    }
+}
+
+/// A flow of messages as packets.
 #[derive(Clone, Debug)]
-pub struct Packets {
-    market: Market,
+pub struct Packets<S = Market> {
+    source: S,
     config: PacketConfig,
+    /// Time of the first message, nanoseconds since midnight.
+    start_ns: Option<u64>,
     /// The next message's time and bytes; of time alone once there is none.
     next_offset_ns: u64,
     next_message: Vec<u8>,
@@ -79,12 +97,13 @@ pub struct Packets {
     ends: u8,
 }
 
-impl Packets {
-    /// The packets of a market, which is at its beginning.
-    pub fn new(market: Market, config: PacketConfig) -> Self {
+impl<S: MessageSource> Packets<S> {
+    /// The packets of a flow from its next message on, which gets sequence 1.
+    pub fn new(source: S, config: PacketConfig) -> Self {
         let mut packets = Self {
-            market,
+            source,
             config,
+            start_ns: None,
             next_offset_ns: 0,
             next_message: Vec::new(),
             sequence: 1,
@@ -95,16 +114,28 @@ impl Packets {
         packets
     }
 
-    /// The market, which is one message ahead of the packets until they end.
-    pub fn market(&self) -> &Market {
-        &self.market
+    /// Where the messages come from: one message ahead of the packets until they end.
+    pub fn market(&self) -> &S {
+        &self.source
     }
 
+    /// Time of the first message, nanoseconds since midnight.
+    pub fn start_ns(&self) -> u64 {
+        self.start_ns.unwrap_or(0)
+    }
+
+    /// Says once more that the session is over.
+    pub fn end_of_session(&self, offset_ns: u64) -> Packet {
+        self.empty(offset_ns, PacketKind::EndOfSession)
+    }
+
+    /// Times of one session never go back, even where those of a recording do.
     fn fetch(&mut self) {
         self.next_message.clear();
-        if let Some(message) = self.market.next() {
-            self.next_offset_ns = message.timestamp_ns - self.market.config().start_ns;
-            message.encode(&mut self.next_message);
+        if let Some(timestamp_ns) = self.source.next_message(&mut self.next_message) {
+            let start_ns = *self.start_ns.get_or_insert(timestamp_ns);
+            let offset_ns = timestamp_ns.saturating_sub(start_ns);
+            self.next_offset_ns = self.next_offset_ns.max(offset_ns);
         }
     }
 
@@ -138,8 +169,7 @@ impl Packets {
                     && self.next_offset_ns - first_ns <= self.config.linger_ns)
     }
 
-    fn empty(&mut self, offset_ns: u64, kind: PacketKind) -> Packet {
-        self.offset_ns = offset_ns;
+    fn empty(&self, offset_ns: u64, kind: PacketKind) -> Packet {
         let count = if kind == PacketKind::EndOfSession { END_OF_SESSION } else { 0 };
         let payload = self.header(count);
         Packet { offset_ns, sequence: self.sequence, messages: 0, kind, payload }
@@ -154,22 +184,21 @@ impl Packets {
     }
 }
 
-impl Iterator for Packets {
+impl<S: MessageSource> Iterator for Packets<S> {
     type Item = Packet;
 
     fn next(&mut self) -> Option<Packet> {
         let heartbeat_ns = self.offset_ns + HEARTBEAT_NS;
-        if !self.next_message.is_empty() {
-            return Some(if self.next_offset_ns > heartbeat_ns {
-                self.empty(heartbeat_ns, PacketKind::Heartbeat)
-            } else {
-                self.messages()
-            });
-        }
-        if self.ends == ENDS {
-            return None;
-        }
-        self.ends += 1;
-        Some(self.empty(self.offset_ns + END_GAP_NS, PacketKind::EndOfSession))
+        let kind = if self.next_message.is_empty() {
+            self.ends = self.ends.checked_add(1).filter(|ends| *ends <= self.config.ends)?;
+            self.offset_ns += END_GAP_NS;
+            PacketKind::EndOfSession
+        } else if self.next_offset_ns > heartbeat_ns {
+            self.offset_ns = heartbeat_ns;
+            PacketKind::Heartbeat
+        } else {
+            return Some(self.messages());
+        };
+        Some(self.empty(self.offset_ns, kind))
     }
 }
