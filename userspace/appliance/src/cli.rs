@@ -1,5 +1,6 @@
 //! The command line: what each command takes.
 
+use crate::exchange::{FaultArgs, SendBy, ServerArgs};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -28,7 +29,7 @@ pub enum Command {
     /// Find the lines in captures and print a configuration for them.
     Lines(LinesArgs),
     /// Play a market: generated from a seed, or a capture, onto an interface or into a file.
-    Sim(SimArgs),
+    Sim(Box<SimArgs>),
 }
 
 /// `wirebook run`
@@ -186,6 +187,9 @@ pub struct LinesArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     wirebook sim --interface veth0 --seed 7 --messages 1000000 --duration 30\n  \
+    wirebook sim --interface veth0 --group-b 239.192.12.112 --loss 0.01 \\\n      \
+        --retransmit 10.99.0.1:26500 --glimpse 10.99.0.1:26600 --linger 10 --json\n  \
+    wirebook sim --interface veth0 --flow es.mbo.dbn.zst --rate 20000\n  \
     wirebook sim --capture session.pcap.gz --interface veth0 --speed 20\n  \
     wirebook sim --seed 7 --messages 100000 --write market.pcap")]
 pub struct SimArgs {
@@ -195,13 +199,22 @@ pub struct SimArgs {
     /// Write a pcap file instead of sending.
     #[arg(long, value_name = "FILE.pcap", conflicts_with_all = ["interface", "capture"])]
     pub write: Option<PathBuf>,
-    /// Play this capture instead of a generated market.
+    /// How to send.
+    #[arg(long, value_enum, default_value_t = SendBy::Frames, conflicts_with = "write")]
+    pub send: SendBy,
+    /// Play this capture's frames as they are instead of a generated market.
     #[arg(long, value_name = "FILE")]
     pub capture: Option<PathBuf>,
-    /// A capture's pace: 1 as recorded, 20 twenty times as fast, 0 as fast as the interface takes.
-    #[arg(long, default_value_t = 1.0, value_parser = speed, requires = "capture",
-          conflicts_with = "duration")]
+    /// Play the flow of these files as a session of this exchange: order-by-order DBN files, told
+    /// in ITCH, Nasdaq daily files, or captures of ITCH over MoldUDP64.
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["capture", "duration"])]
+    pub flow: Option<Vec<PathBuf>>,
+    /// Pace: 1 by the flow's own time, 20 twenty times as fast, 0 as fast as the interface takes.
+    #[arg(long, default_value_t = 1.0, value_parser = speed)]
     pub speed: f64,
+    /// Pace: so many packets a second, whatever the flow's own time.
+    #[arg(long, value_name = "PACKETS", value_parser = rate, conflicts_with_all = ["speed", "capture"])]
+    pub rate: Option<f64>,
     /// The generated market's seed: the same seed plays the same bytes.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -215,12 +228,41 @@ pub struct SimArgs {
     /// interface takes.
     #[arg(long, value_name = "SECONDS")]
     pub duration: Option<u64>,
-    /// The generated market's multicast group.
+    /// Sessions, each a day of its own: the next seed, a new name, sequences from 1.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=99))]
+    pub sessions: u8,
+    /// A session ends without saying so.
+    #[arg(long)]
+    pub abrupt: bool,
+    /// Multicast group of line A.
     #[arg(long, default_value = "239.192.12.111")]
     pub group: Ipv4Addr,
-    /// The generated market's UDP port.
+    /// UDP port of line A.
     #[arg(long, default_value_t = 26_477)]
     pub port: u16,
+    /// Multicast group of line B; without it there is only line A.
+    #[arg(long, value_name = "GROUP")]
+    pub group_b: Option<Ipv4Addr>,
+    /// UDP port of line B; that of line A where none is given.
+    #[arg(long, value_name = "PORT", requires = "group_b")]
+    pub port_b: Option<u16>,
+    /// Most messages of a packet.
+    #[arg(long, value_name = "N", default_value_t = 64,
+          value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub messages_a_packet: u16,
+    /// What goes wrong.
+    #[command(flatten)]
+    pub faults: FaultArgs,
+    /// Retransmission and snapshots.
+    #[command(flatten)]
+    pub servers: ServerArgs,
+    /// The venue's day, which the digest of all records depends on: today in New York, or
+    /// 2026-01-05 for a file.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub date: Option<jiff::civil::Date>,
+    /// Begin at once: leave out the digests of the true books.
+    #[arg(long)]
+    pub no_digest: bool,
     /// Print one JSON object at the end.
     #[arg(long)]
     pub json: bool,
@@ -230,5 +272,12 @@ fn speed(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(speed) if (0.0..=1e9).contains(&speed) => Ok(speed),
         _ => Err("expected a number from 0 to 1e9".into()),
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if (0.001..=1e9).contains(&rate) => Ok(rate),
+        _ => Err("expected packets a second from 0.001 to 1e9".into()),
     }
 }

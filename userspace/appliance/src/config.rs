@@ -4,14 +4,18 @@
 //! exists, no line is named twice, …). Promises: every mistake is named with what was expected
 //! and what was found; an unknown key is a mistake.
 
+use crate::recovery::config::RecoveryConfig;
 use jiff::civil::Date;
 use serde::Deserialize;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use wirebook_shm::PageKind;
 use wirebook_wire::Protocol;
 use wirebook_xdp::{LineKey, Vlan};
+
+/// Redundant copies of one channel; venues send two.
+const LINES_MAX: usize = 8;
 
 /// The whole configuration.
 #[derive(Clone, Debug, Deserialize)]
@@ -185,6 +189,9 @@ pub struct ChannelConfig {
     /// The venue's day (YYYY-MM-DD), for a session that is played on another; absent, today.
     #[serde(default, deserialize_with = "date_by_text")]
     pub date: Option<Date>,
+    /// How its gaps are healed.
+    #[serde(default)]
+    pub recovery: RecoveryConfig,
     /// Its redundant multicast copies.
     #[serde(rename = "line")]
     pub lines: Vec<LineConfig>,
@@ -327,11 +334,20 @@ impl Config {
     fn mistake_in_queues(&self) -> Option<String> {
         let mut names = HashSet::new();
         let mut queues = HashSet::new();
+        let mut modes = HashMap::new();
         for worker in &self.workers {
             if !names.insert(&worker.name) {
                 return Some(format!("two workers are named {:?}", worker.name));
             }
             for interface in &worker.interfaces {
+                let mode = *modes.entry(&interface.name).or_insert(worker.xdp_mode);
+                if mode != worker.xdp_mode {
+                    return Some(format!(
+                        "worker {:?}: xdp_mode: expected {mode:?}, as another worker has it for {}, \
+                         found {:?}",
+                        worker.name, interface.name, worker.xdp_mode
+                    ));
+                }
                 for queue in &interface.queues {
                     if !queues.insert((&interface.name, queue)) {
                         return Some(format!(
@@ -355,8 +371,15 @@ impl Config {
                     channel.name, channel.worker
                 ));
             };
-            if channel.lines.is_empty() {
-                return Some(format!("channel {:?}: expected at least one line", channel.name));
+            if channel.lines.is_empty() || channel.lines.len() > LINES_MAX {
+                return Some(format!(
+                    "channel {:?}: expected 1 to {LINES_MAX} lines, found {}",
+                    channel.name,
+                    channel.lines.len()
+                ));
+            }
+            if let Some(mistake) = channel.recovery.mistake(channel.protocol) {
+                return Some(format!("channel {:?}: {mistake}", channel.name));
             }
             for line in &channel.lines {
                 let place = format!("channel {:?}, line {:?}", channel.name, line.name);

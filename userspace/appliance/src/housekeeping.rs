@@ -4,6 +4,7 @@
 //! segment, tables on standard error. Nothing here is waited for by a hot thread.
 
 use crate::clock;
+use crate::recovery::RecoveryCounters;
 use crate::watch::Watch;
 use crate::worker::WorkerCounters;
 use anyhow::{Context, bail};
@@ -79,6 +80,7 @@ pub struct Housekeeping {
     pub histograms: HistogramCollector,
     workers: Vec<ProbeReader<WorkerCounters>>,
     shards: Vec<ProbeReader<Counters>>,
+    recovery: Option<ProbeReader<RecoveryCounters>>,
     duties: Duties,
     print: Arc<AtomicBool>,
 }
@@ -92,7 +94,14 @@ impl Housekeeping {
         let print = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&print))?;
         let histograms = HistogramCollector::new();
-        Ok(Self { histograms, workers: Vec::new(), shards: Vec::new(), duties, print })
+        Ok(Self {
+            histograms,
+            workers: Vec::new(),
+            shards: Vec::new(),
+            recovery: None,
+            duties,
+            print,
+        })
     }
 
     /// The hot end of one more worker's probe.
@@ -106,6 +115,13 @@ impl Housekeeping {
     pub fn probe_shard(&mut self) -> Probe<Counters> {
         let (probe, reader) = probe();
         self.shards.push(reader);
+        probe
+    }
+
+    /// The other end of the recovery thread's probe.
+    pub fn probe_recovery(&mut self) -> Probe<RecoveryCounters> {
+        let (probe, reader) = probe();
+        self.recovery = Some(reader);
         probe
     }
 
@@ -167,6 +183,7 @@ impl Housekeeping {
     fn print(&mut self) {
         self.workers.iter().for_each(ProbeReader::ask);
         self.shards.iter().for_each(ProbeReader::ask);
+        self.recovery.iter().for_each(ProbeReader::ask);
         std::thread::sleep(ANSWER);
         self.histograms.collect();
         for (number, worker) in self.workers.iter().enumerate() {
@@ -178,6 +195,9 @@ impl Housekeeping {
             if let Some(counters) = shard.take() {
                 eprintln!("shard {number}: {counters:?}");
             }
+        }
+        if let Some(counters) = self.recovery.as_ref().and_then(ProbeReader::take) {
+            eprintln!("recovery: {counters:?}");
         }
         eprintln!("{}", self.histograms.report());
     }

@@ -6,7 +6,9 @@
 
 use crate::capture::{Destination, FoundChannel};
 use crate::config::{ChannelConfig, Config};
+use crate::recovery::config::Unhealed;
 use jiff::civil::Date;
+use wirebook_feed::Policy;
 use wirebook_wire::{Datagram, Protocol};
 use wirebook_xdp::{LineKey, Vlan};
 
@@ -23,13 +25,16 @@ pub struct ChannelSpec {
     pub date: Option<Date>,
     /// A book that is not live becomes so once both its sides have been quoted anew.
     pub quotes_restore: bool,
+    /// How it waits for missing messages and what may bring them.
+    pub policy: Policy,
 }
 
 /// One line: what its packets are sent to, and the place of its channel in [`Lines::channels`].
 #[derive(Clone, Copy, Debug)]
 struct Line {
     key: LineKey,
-    channel: Option<usize>,
+    /// The channel's place, and the line's in it: A is 0.
+    channel: Option<(usize, u8)>,
 }
 
 /// The lines that one worker knows.
@@ -51,9 +56,9 @@ impl Lines {
             if ours {
                 channels.push(ChannelSpec::of_config(number, channel));
             }
-            let channel_index = ours.then(|| channels.len() - 1);
-            for line in &channel.lines {
-                lines.push(Line { key: line.key(), channel: channel_index });
+            for (line_number, line) in (0..=u8::MAX).zip(&channel.lines) {
+                let place = ours.then(|| (channels.len() - 1, line_number));
+                lines.push(Line { key: line.key(), channel: place });
             }
         }
         Self { lines, channels, any_destination: false }
@@ -64,10 +69,15 @@ impl Lines {
         let mut lines = Vec::new();
         let mut channels = Vec::new();
         for (number, channel) in (0..=u8::MAX).zip(found) {
-            channels.push(ChannelSpec { number, ..spec });
-            let index = Some(channels.len() - 1);
-            lines
-                .extend(channel.destinations.iter().map(|d| Line { key: d.key(), channel: index }));
+            let line_count = channel.destinations.len().min(usize::from(u8::MAX)) as u8;
+            let policy = Policy { lines: line_count, ..spec.policy };
+            channels.push(ChannelSpec { number, policy, ..spec });
+            let place = channels.len() - 1;
+            let numbered = (0..=u8::MAX).zip(&channel.destinations);
+            lines.extend(numbered.map(|(line_number, destination)| Line {
+                key: destination.key(),
+                channel: Some((place, line_number)),
+            }));
         }
         Self { lines, channels, any_destination: false }
     }
@@ -75,7 +85,7 @@ impl Lines {
     /// One line that every UDP packet belongs to.
     pub fn any_destination(spec: ChannelSpec) -> Self {
         let key = LineKey { group: std::net::Ipv4Addr::UNSPECIFIED, port: 0, vlan: Vlan::Any };
-        let lines = vec![Line { key, channel: Some(0) }];
+        let lines = vec![Line { key, channel: Some((0, 0)) }];
         Self { lines, channels: vec![spec], any_destination: true }
     }
 
@@ -95,9 +105,9 @@ impl Lines {
         place(is_named).or_else(|| place(|vlan, _| vlan == Vlan::Any)).map(|index| index as u16)
     }
 
-    /// The place in [`Lines::channels`] of a line's channel.
+    /// The place in [`Lines::channels`] of a line's channel, and the line's own in it.
     #[inline]
-    pub fn channel_of(&self, line: u16) -> Option<usize> {
+    pub fn channel_of(&self, line: u16) -> Option<(usize, u8)> {
         self.lines.get(usize::from(line))?.channel
     }
 
@@ -126,15 +136,20 @@ impl ChannelSpec {
             publisher_id: publisher_id(protocol),
             date: None,
             quotes_restore: protocol == Protocol::IexTops,
+            policy: Policy::default(),
         }
     }
 
     fn of_config(number: u8, channel: &ChannelConfig) -> Self {
         let spec = Self::of_protocol(channel.protocol);
+        let recovery = &channel.recovery;
         Self {
             number,
             publisher_id: channel.publisher_id.unwrap_or(spec.publisher_id),
             date: channel.date,
+            quotes_restore: spec.quotes_restore
+                && recovery.unhealed == Unhealed::StaleUntilRestated,
+            policy: recovery.channel_policy(channel.lines.len()),
             ..spec
         }
     }

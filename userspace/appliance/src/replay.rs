@@ -119,7 +119,8 @@ impl<S: RecordSink> Replay<S> {
 
     fn finish(self) -> Replayed<S> {
         let (shards, worker, channels) = match self.path {
-            DecodePath::Packets(worker) => {
+            DecodePath::Packets(mut worker) => {
+                worker.give_up_waiting();
                 let (counters, channels) = (worker.counters(), worker.channels().collect());
                 (worker.into_mailboxes().collect(), counters, channels)
             }

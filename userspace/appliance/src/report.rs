@@ -6,14 +6,14 @@ use anyhow::bail;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::fmt;
-use wirebook_feed::ChannelCounters;
+use wirebook_feed::{ChannelCounters, LineCounters};
 use wirebook_machine::{Book, Books, Counters, Level};
 use wirebook_model::BookState;
 use wirebook_model::price::Decimal;
 use wirebook_wire::DecoderCounters;
 
 /// One channel's counts and state.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ChannelReport {
     /// The appliance's number for it.
     pub number: u8,
@@ -23,6 +23,35 @@ pub struct ChannelReport {
     pub channel: ChannelCounters,
     /// What decoding bent.
     pub decoder: DecoderCounters,
+    /// What each line brought.
+    pub lines: Vec<LineReport>,
+}
+
+/// One line's counts.
+#[derive(Clone, Debug, Serialize)]
+pub struct LineReport {
+    /// `A`, `B`, …
+    pub name: String,
+    /// Packets, heartbeats included.
+    pub packets: u64,
+    /// Packets that another copy had brought before.
+    pub duplicates: u64,
+    /// Packets that came too late.
+    pub late: u64,
+    /// Messages that the line skipped, whoever brought them.
+    pub missing_messages: u64,
+    /// Messages that it is behind the newest.
+    pub behind_messages: u64,
+}
+
+impl LineReport {
+    /// The counts of the channel's line with this number.
+    pub fn new(number: u8, counters: LineCounters) -> Self {
+        let LineCounters { packets, duplicates, late, missing_messages, behind_messages } =
+            counters;
+        let name = char::from(b'A' + number % 26).to_string();
+        Self { name, packets, duplicates, late, missing_messages, behind_messages }
+    }
 }
 
 /// The counts of a whole run. Gap, drop and overrun stay apart: a gap is missing on all lines, a
@@ -38,16 +67,20 @@ pub struct Summary {
     pub instruments: u64,
     /// The digest of all books, whatever the number of shards.
     pub digest: String,
-    /// Times that sequences were skipped on all lines.
+    /// The digest of what the books hold, however they came to hold it.
+    pub state_digest: String,
+    /// Ranges of messages that no line brought in time.
     pub gaps: u64,
     /// Messages in those gaps.
     pub missing_messages: u64,
+    /// Messages that nothing brought back: no line, no server.
+    pub lost_messages: u64,
     /// Packets that another line had brought before.
     pub duplicates: u64,
-    /// Times that a channel's session changed.
-    pub session_changes: u64,
-    /// Packets of a session that had passed.
-    pub old_session_packets: u64,
+    /// What arbitration and recovery counted besides.
+    pub arbitration: Map<String, Value>,
+    /// Each channel: its state and its lines.
+    pub channels: Vec<Value>,
     /// Messages longer than their specification says.
     pub grown_messages: u64,
     /// Sizes beyond 32 bits, given as the largest.
@@ -63,14 +96,19 @@ impl Summary {
     /// Adds a worker's counts.
     pub fn add_worker(&mut self, worker: WorkerCounters, channels: &[ChannelReport]) {
         self.worker += worker;
-        for ChannelReport { channel, decoder, .. } in channels {
+        for report in channels {
+            let ChannelReport { number, state, channel, decoder, lines } = report;
             self.gaps += channel.gaps;
             self.missing_messages += channel.missing_messages;
+            self.lost_messages += channel.lost_messages;
             self.duplicates += channel.duplicates;
-            self.session_changes += channel.session_changes;
-            self.old_session_packets += channel.old_session_packets;
             self.grown_messages += decoder.grown_messages;
             self.saturated_sizes += decoder.saturated_sizes;
+            for (name, count) in arbitration(channel) {
+                let sum = self.arbitration.get(name).and_then(Value::as_u64).unwrap_or_default();
+                self.arbitration.insert(name.to_owned(), json!(sum + count));
+            }
+            self.channels.push(json!({"channel": number, "state": state.name(), "lines": lines}));
         }
     }
 
@@ -85,6 +123,7 @@ impl Summary {
         self.records = counters.records;
         self.instruments = books().count() as u64;
         self.digest = format!("{:016x}", wirebook_machine::combine(books().map(digests)));
+        self.state_digest = format!("{:016x}", crate::state_digest::state_digest(books()));
         self.book_counters =
             counters.named().map(|(name, count)| (name.to_owned(), json!(count))).collect();
     }
@@ -112,12 +151,33 @@ impl fmt::Display for Summary {
                         writeln!(f, "{:>24}  {count}", inner_name)?;
                     }
                 }
+                Value::Array(_) => {}
                 Value::String(text) => writeln!(f, "{name:>24}  {text}")?,
                 other => writeln!(f, "{name:>24}  {other}")?,
             }
         }
         Ok(())
     }
+}
+
+fn arbitration(counters: &ChannelCounters) -> [(&'static str, u64); 15] {
+    [
+        ("late", counters.late),
+        ("held", counters.held),
+        ("overflows", counters.overflows),
+        ("short_packets", counters.short_packets),
+        ("retransmitted_messages", counters.retransmitted_messages),
+        ("retransmit_requests", counters.retransmit_requests),
+        ("retransmit_failures", counters.retransmit_failures),
+        ("unasked_packets", counters.unasked_packets),
+        ("snapshot_requests", counters.snapshot_requests),
+        ("snapshots", counters.snapshots),
+        ("refused_snapshots", counters.refused_snapshots),
+        ("snapshot_failures", counters.snapshot_failures),
+        ("session_changes", counters.session_changes),
+        ("old_session_packets", counters.old_session_packets),
+        ("doubted_packets", counters.doubted_packets),
+    ]
 }
 
 /// Finds a book by symbol or instrument id.

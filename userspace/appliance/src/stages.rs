@@ -23,6 +23,9 @@ use wirebook_telemetry::{Probe, StageHistogram};
 /// Events taken from one mailbox before the next one has its turn.
 const EVENTS_A_TURN: usize = 256;
 
+/// Polls after a stop, at most, for what had already arrived.
+const LAST_POLLS: usize = 1_024;
+
 /// Idle cycles between two looks at the kernel's clock offset: seconds, at some 100 ns a cycle.
 const CYCLES_A_CLOCK: u32 = 1 << 24;
 
@@ -91,15 +94,18 @@ pub struct WorkerStage {
 }
 
 impl WorkerStage {
-    /// Runs until `stop`; `ended` says that every channel's session has ended.
+    /// Runs until `stop`, and then until nothing is left that had arrived, within reason; `ended`
+    /// says that every channel's session has ended.
     pub fn run(&mut self, stop: &AtomicBool, ended: &AtomicBool) {
         let mut waiter = Waiter::new(self.idle);
         let mut until_clock = CYCLES_A_CLOCK;
         while !stop.load(Ordering::Relaxed) {
-            let found = self.source.poll(&mut self.worker, &mut self.wire_to_worker);
+            let mut found = self.source.poll(&mut self.worker, &mut self.wire_to_worker);
+            found |= self.worker.tick(clock::now());
             self.probe.answer(|| self.worker.counters());
             if !found {
                 self.wire_to_worker.hand_over();
+                self.worker.hand_over();
                 ended.store(self.worker.all_ended(), Ordering::Relaxed);
                 until_clock -= 1;
                 if until_clock == 0 {
@@ -108,6 +114,11 @@ impl WorkerStage {
                 }
             }
             waiter.cycle(found, || self.source.sleep());
+        }
+        for _ in 0..LAST_POLLS {
+            if !self.source.poll(&mut self.worker, &mut self.wire_to_worker) {
+                return;
+            }
         }
     }
 }

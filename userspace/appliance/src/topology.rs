@@ -11,14 +11,18 @@
 use crate::config::Config;
 use crate::housekeeping::{Housekeeping, Stop};
 use crate::intake::{Intake, join_groups};
-use crate::lines::Lines;
+use crate::lines::{ChannelSpec, Lines};
+use crate::recovery::link::WorkerEnd;
+use crate::recovery::{Recovery, RecoveryCounters};
 use crate::report::Summary;
 use crate::router::Router;
 use crate::shard::Shard;
 use crate::source::Drops;
 use crate::stages::{OutputRing, RingMailbox, ShardStage, WorkerStage};
+use crate::stream::StreamHistograms;
 use crate::worker::Worker;
 use anyhow::{Context, anyhow};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
@@ -38,6 +42,8 @@ pub struct Finished {
     pub backpressure: u64,
     /// Events and records that a ring did not take; there are none while all threads live.
     pub lost_in_rings: u64,
+    /// What the recovery thread counted, where there is one.
+    pub recovery: Option<RecoveryCounters>,
     /// What the interfaces and sockets got and counted.
     pub intake: Intake,
     /// Latency of each stage.
@@ -59,6 +65,7 @@ pub fn run(
     let gone: Vec<_> = config.shards.iter().map(|_| Arc::new(AtomicBool::new(false))).collect();
 
     let mut mailboxes: Vec<Vec<_>> = config.shards.iter().map(|_| Vec::new()).collect();
+    let mut recovery = Recovery::new();
     let mut workers = Vec::new();
     for (number, worker) in config.workers.iter().enumerate() {
         let mut outlets = Vec::new();
@@ -68,9 +75,13 @@ pub fn run(
             readers.push(reader);
         }
         let lines = Lines::of_config(config, Some(&worker.name));
+        let histograms = StreamHistograms::new(&mut housekeeping.histograms);
+        let mut ends = recovery_ends(config, &lines, &mut recovery)?;
+        let end_of = |spec: &ChannelSpec| ends.remove(&spec.number);
+        let (limit, router) = (config.limits.instruments, Router::new(outlets));
         workers.push(WorkerStage {
             source: intake.open(config, worker)?,
-            worker: Worker::new(lines, config.limits.instruments, Router::new(outlets))?,
+            worker: Worker::with_recovery(lines, end_of, limit, router, histograms)?,
             wire_to_worker: housekeeping.histograms.recorder("wire→worker"),
             probe: housekeeping.probe_worker(),
             idle: worker.idle,
@@ -95,7 +106,9 @@ pub fn run(
 
     let ended: Vec<_> = workers.iter().map(|_| AtomicBool::new(false)).collect();
     let shards_stop = AtomicBool::new(false);
-    let (workers, shards) = thread::scope(|scope| {
+    let recovery_probe = housekeeping.probe_recovery();
+    let (workers, shards, recovery) = thread::scope(|scope| {
+        let mut recovery_thread = Vec::new();
         let mut shard_threads = Vec::new();
         let mut worker_threads = Vec::new();
         let start_and_keep = || -> anyhow::Result<()> {
@@ -115,6 +128,12 @@ pub fn run(
                     stage
                 })?);
             }
+            if !recovery.is_empty() {
+                recovery_thread.push(spawn(scope, "recovery".to_owned(), None, move || {
+                    recovery.run(stop.flag(), &recovery_probe);
+                    recovery.counters()
+                })?);
+            }
             // Last, so that no packet arrives before its socket and its thread.
             let _memberships = join_groups(config)?;
             let all_live = || {
@@ -128,10 +147,11 @@ pub fn run(
         let workers = join_all(worker_threads);
         shards_stop.store(true, Ordering::Release);
         let shards = join_all(shard_threads);
+        let recovery = join_all(recovery_thread);
         kept?;
-        anyhow::Ok((workers?, shards?))
+        anyhow::Ok((workers?, shards?, recovery?.pop()))
     })?;
-    finish(housekeeping, workers, shards, intake)
+    finish(housekeeping, workers, shards, recovery, intake)
 }
 
 /// The segment: a ring from each worker to each shard, and each shard's output.
@@ -182,6 +202,22 @@ fn publishers(config: &Config) -> [u16; 256] {
     publishers
 }
 
+/// The ends of recovery of a worker's channels, by their numbers.
+fn recovery_ends(
+    config: &Config,
+    lines: &Lines,
+    recovery: &mut Recovery,
+) -> anyhow::Result<HashMap<u8, WorkerEnd>> {
+    let mut ends = HashMap::new();
+    for spec in lines.channels() {
+        let channel = &config.channels[usize::from(spec.number)];
+        if channel.recovery.has_servers() {
+            ends.insert(spec.number, recovery.add(&channel.name, &channel.recovery)?);
+        }
+    }
+    Ok(ends)
+}
+
 /// Tells a worker that its shard takes nothing any more, however the shard's thread ended.
 struct SetWhenOver(Arc<AtomicBool>);
 
@@ -227,6 +263,7 @@ fn finish(
     mut housekeeping: Housekeeping,
     workers: Vec<WorkerStage>,
     shards: Vec<ShardStage>,
+    recovery: Option<RecoveryCounters>,
     mut intake: Intake,
 ) -> anyhow::Result<Finished> {
     let mut summary = Summary::default();
@@ -252,5 +289,5 @@ fn finish(
     // The recorders are gone by now, and have handed over their last samples.
     housekeeping.histograms.collect();
     let latency = housekeeping.histograms.report();
-    Ok(Finished { summary, books, drops, backpressure, lost_in_rings, intake, latency })
+    Ok(Finished { summary, books, drops, backpressure, lost_in_rings, recovery, intake, latency })
 }

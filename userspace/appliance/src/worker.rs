@@ -1,26 +1,26 @@
 //! From packets to events: the decode half of the path.
 //!
 //! Arrives: whole frames, or the payloads that the steering program has already found. Leaves:
-//! the events of every message that is new, through the [`Router`]. The same code runs on a
-//! pinned thread over AF_XDP frames and in a replay over a file.
+//! each payload at the [`Stream`] of its channel, and its events in the [`Router`]. The same code
+//! runs on a pinned thread over AF_XDP frames and in a replay over a file.
 //!
 //! Promises: no packet byte is copied, nothing is allocated, and no input panics. Counts, in
 //! [`WorkerCounters`], what each packet turned out to be.
 
-use crate::clock::VenueDay;
 use crate::lines::{ChannelSpec, Lines};
+use crate::recovery::link::WorkerEnd;
 use crate::report::ChannelReport;
 use crate::router::{Mailbox, Router};
+use crate::stream::{Outlet, Stream, StreamHistograms};
 use serde::Serialize;
 use std::ops::AddAssign;
-use wirebook_feed::{Arrival, Channel, Verdict};
-use wirebook_model::dbn::flags::LAST;
-use wirebook_model::{
-    ALL_INSTRUMENTS, Event, EventHeader, EventSink, Packet, UnixNanos, VenueEvent,
-};
-use wirebook_wire::{
-    Datagram, Decoded, Decoder, Limits, PacketKind, Protocol, Session, TransportPacket,
-};
+use wirebook_feed::Source;
+use wirebook_model::UnixNanos;
+use wirebook_telemetry::HistogramCollector;
+use wirebook_wire::Datagram;
+
+/// An hour and some: the configuration allows no longer deadline.
+const LONGER_THAN_ANY_DEADLINE_NS: u64 = 4_000_000_000_000;
 
 /// What a worker has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -56,26 +56,21 @@ impl AddAssign for WorkerCounters {
     }
 }
 
-/// One channel as its worker decodes it.
-struct Stream {
-    number: u8,
-    protocol: Protocol,
-    channel: Channel<Session>,
-    decoder: Decoder,
-    day: Option<VenueDay>,
-    has_ended: bool,
-}
-
 /// Decodes packets and routes their events.
 pub struct Worker<M> {
     lines: Lines,
     streams: Vec<Stream>,
     router: Router<M>,
     counters: WorkerCounters,
+    histograms: StreamHistograms,
+    /// The latest time that was told; it does not go back.
+    now: UnixNanos,
+    /// Messages of a file that has no packets.
+    file_messages: u64,
 }
 
 impl<M: Mailbox> Worker<M> {
-    /// A worker for these lines and the channels that they belong to.
+    /// A worker for these lines and the channels that they belong to, without recovery.
     ///
     /// # Errors
     /// Fails where the time zone of a channel's timestamps is unknown to this host.
@@ -84,9 +79,28 @@ impl<M: Mailbox> Worker<M> {
         instruments_max: usize,
         router: Router<M>,
     ) -> Result<Self, jiff::Error> {
-        let stream = |spec: &ChannelSpec| Stream::new(spec, instruments_max);
-        let streams = lines.channels().iter().map(stream).collect::<Result<_, _>>()?;
-        Ok(Self { lines, streams, router, counters: WorkerCounters::default() })
+        let histograms = StreamHistograms::new(&mut HistogramCollector::new());
+        Self::with_recovery(lines, |_| None, instruments_max, router, histograms)
+    }
+
+    /// A worker whose channels have what `recovery` gives each, timed by `histograms`.
+    ///
+    /// # Errors
+    /// Fails where the time zone of a channel's timestamps is unknown to this host.
+    pub fn with_recovery(
+        lines: Lines,
+        mut recovery: impl FnMut(&ChannelSpec) -> Option<WorkerEnd>,
+        instruments_max: usize,
+        router: Router<M>,
+        histograms: StreamHistograms,
+    ) -> Result<Self, jiff::Error> {
+        let streams = lines
+            .channels()
+            .iter()
+            .map(|spec| Stream::new(spec, recovery(spec), instruments_max))
+            .collect::<Result<_, _>>()?;
+        let counters = WorkerCounters::default();
+        Ok(Self { lines, streams, router, counters, histograms, now: 0, file_messages: 0 })
     }
 
     /// Takes a whole Ethernet frame and finds its line by its destination.
@@ -102,43 +116,79 @@ impl<M: Mailbox> Worker<M> {
         }
     }
 
-    /// Takes the UDP payload of a packet of line `line`.
+    /// Takes the UDP payload of a packet of line `line`. `ts_worker` is 0 in a replay, where the
+    /// capture's own times pass for the time.
     #[inline]
     pub fn payload(&mut self, line: u16, payload: &[u8], ts_recv: UnixNanos, ts_worker: UnixNanos) {
-        let Some(stream) = self.lines.channel_of(line).and_then(|c| self.streams.get_mut(c)) else {
+        let place = self.lines.channel_of(line);
+        let Some((stream, line)) =
+            place.and_then(|(channel, line)| Some((self.streams.get_mut(channel)?, line)))
+        else {
             self.counters.other_packets += 1;
             return;
         };
         self.counters.packets += 1;
-        let Ok(packet) = TransportPacket::parse(stream.protocol.transport(), payload) else {
-            self.counters.malformed_packets += 1;
-            return;
+        self.now = self.now.max(if ts_worker == 0 { ts_recv } else { ts_worker });
+        let mut out = Outlet {
+            router: &mut self.router,
+            counters: &mut self.counters,
+            histograms: &mut self.histograms,
+            ts_worker,
         };
-        match packet.kind {
-            PacketKind::Messages => {}
-            PacketKind::Heartbeat => self.counters.heartbeats += 1,
-            PacketKind::EndOfSession => {
-                self.counters.ends_of_session += 1;
-                stream.has_ended = true;
-            }
+        if ts_worker == 0 {
+            // In a replay no time passes but that of packets.
+            stream.tick(self.now, &mut out);
         }
-        let Some(verdict) = stream.arrive(&packet) else { return };
-        let times = Packet { ts_recv, ts_sent: packet.ts_sent, ts_worker };
-        self.router.begin_packet(stream.number, packet.sequence, times);
-        stream.announce(&verdict, &packet, &mut self.router);
-        stream.turn_day(ts_recv);
-        stream.decode(&packet, verdict.skip, &mut self.counters, &mut self.router);
+        stream.payload(Source::Line(line), payload, ts_recv, self.now, &mut out);
+    }
+
+    /// Lets time pass and takes what recovery has brought; true where it had brought something.
+    #[inline]
+    pub fn tick(&mut self, now: UnixNanos) -> bool {
+        self.now = self.now.max(now);
+        let mut out = Outlet {
+            router: &mut self.router,
+            counters: &mut self.counters,
+            histograms: &mut self.histograms,
+            ts_worker: now,
+        };
+        let mut found = false;
+        for stream in &mut self.streams {
+            found |= stream.tick(self.now, &mut out);
+        }
+        found
     }
 
     /// Takes the next message of a file that holds nothing else: of the first channel, in order,
     /// received when it was sent.
     pub fn message(&mut self, message: &[u8]) {
         let Some(stream) = self.streams.first_mut() else { return };
-        let ts_sent = stream.decoder.time_of(message).unwrap_or_default();
-        let sequence = stream.channel.next_sequence();
-        let times = Packet { ts_recv: ts_sent, ts_sent, ts_worker: 0 };
-        self.router.begin_packet(stream.number, sequence, times);
-        stream.message(message, sequence, &mut self.counters, &mut self.router);
+        self.file_messages += 1;
+        let mut out = Outlet {
+            router: &mut self.router,
+            counters: &mut self.counters,
+            histograms: &mut self.histograms,
+            ts_worker: 0,
+        };
+        stream.message(message, self.file_messages, &mut out);
+    }
+
+    /// Ends a replay: what still waits for a line or a server is given up.
+    pub fn give_up_waiting(&mut self) {
+        // Each deadline of a channel may lead to the next one: reordering, retransmission,
+        // a snapshot.
+        for _ in 0..3 {
+            self.now = self.now.saturating_add(LONGER_THAN_ANY_DEADLINE_NS);
+            let mut out = Outlet {
+                router: &mut self.router,
+                counters: &mut self.counters,
+                histograms: &mut self.histograms,
+                ts_worker: 0,
+            };
+            for stream in &mut self.streams {
+                stream.tick(self.now, &mut out);
+            }
+        }
     }
 
     /// What has been counted so far.
@@ -146,117 +196,23 @@ impl<M: Mailbox> Worker<M> {
         self.counters
     }
 
+    /// Hands histograms over where they are asked for.
+    pub fn hand_over(&mut self) {
+        self.histograms.hand_over();
+    }
+
     /// What each channel has counted.
     pub fn channels(&self) -> impl Iterator<Item = ChannelReport> {
-        self.streams.iter().map(|stream| ChannelReport {
-            number: stream.number,
-            state: stream.channel.state(),
-            channel: stream.channel.counters(),
-            decoder: stream.decoder.counters(),
-        })
+        self.streams.iter().map(Stream::report)
     }
 
     /// True once the session of every channel has ended.
     pub fn all_ended(&self) -> bool {
-        self.streams.iter().all(|stream| stream.has_ended)
+        self.streams.iter().all(Stream::has_ended)
     }
 
     /// Ends the worker; the mailboxes are in the order of their shards.
     pub fn into_mailboxes(self) -> impl Iterator<Item = M> {
         self.router.into_mailboxes()
-    }
-}
-
-impl Stream {
-    fn new(spec: &ChannelSpec, instruments_max: usize) -> Result<Self, jiff::Error> {
-        let limits = Limits { instruments: instruments_max };
-        let mut decoder = Decoder::new(spec.protocol, spec.number, limits);
-        let day = match (spec.protocol, spec.date) {
-            (Protocol::Itch50, Some(date)) => {
-                decoder.set_midnight(VenueDay::eastern_midnight(date)?);
-                None
-            }
-            (Protocol::Itch50, None) => Some(VenueDay::eastern()?),
-            (Protocol::IexDeep | Protocol::IexTops, _) => None,
-        };
-        let (number, protocol) = (spec.number, spec.protocol);
-        Ok(Self { number, protocol, channel: Channel::new(), decoder, day, has_ended: false })
-    }
-
-    fn arrive(&mut self, packet: &TransportPacket<'_>) -> Option<Verdict> {
-        self.channel.arrive(&Arrival {
-            session: packet.session,
-            sequence: packet.sequence,
-            message_count: packet.count,
-        })
-    }
-
-    /// Tells the books what the channel's verdict says of them.
-    fn announce(&self, verdict: &Verdict, packet: &TransportPacket<'_>, out: &mut impl EventSink) {
-        let header = EventHeader {
-            channel: self.number,
-            flags: LAST,
-            instrument_id: ALL_INSTRUMENTS,
-            sequence: packet.sequence,
-            ts_event: packet.ts_sent,
-        };
-        if verdict.clear {
-            out.event(&Event { header, body: VenueEvent::Clear });
-        }
-        if let Some(state) = verdict.state {
-            out.event(&Event { header, body: VenueEvent::State(state) });
-        }
-    }
-
-    /// Follows the venue's midnight, where its times count from one.
-    #[inline]
-    fn turn_day(&mut self, ts_recv: UnixNanos) {
-        if let Some(midnight) = self.day.as_mut().and_then(|day| day.new_midnight(ts_recv)) {
-            self.decoder.set_midnight(midnight);
-        }
-    }
-
-    fn decode(
-        &mut self,
-        packet: &TransportPacket<'_>,
-        skip: u16,
-        counters: &mut WorkerCounters,
-        out: &mut impl EventSink,
-    ) {
-        let mut sequence = packet.sequence;
-        for block in packet.blocks {
-            let Ok(message) = block else {
-                counters.malformed_packets += 1;
-                break;
-            };
-            let is_new = sequence - packet.sequence >= u64::from(skip);
-            if is_new && !self.message(message, sequence, counters, out) {
-                break;
-            }
-            sequence = sequence.saturating_add(1);
-        }
-    }
-
-    /// Decodes the channel's next message; false where it is malformed and ends its packet.
-    #[inline]
-    fn message(
-        &mut self,
-        message: &[u8],
-        sequence: u64,
-        counters: &mut WorkerCounters,
-        out: &mut impl EventSink,
-    ) -> bool {
-        match self.decoder.decode(message, sequence, out) {
-            Decoded::Known => {}
-            Decoded::Unknown => counters.unknown_messages += 1,
-            Decoded::OverLimit => counters.over_limit_messages += 1,
-            Decoded::Malformed => {
-                counters.malformed_packets += 1;
-                return false;
-            }
-        }
-        counters.messages += 1;
-        self.channel.applied(1);
-        true
     }
 }

@@ -93,7 +93,7 @@ impl Printer {
         self.packet += 1;
         let Ok(datagram) = Datagram::parse(frame) else { return Ok(()) };
         let channel = self.lines.find(&datagram).and_then(|line| self.lines.channel_of(line));
-        let Some(spec) = channel.and_then(|channel| self.lines.channels().get(channel)) else {
+        let Some(spec) = channel.and_then(|(place, _)| self.lines.channels().get(place)) else {
             return Ok(());
         };
         let protocol = spec.protocol;

@@ -41,6 +41,9 @@ pub fn to_json(finished: &Finished) -> serde_json::Result<Value> {
     object.insert("drops".into(), serde_json::to_value(finished.drops)?);
     object.insert("backpressure".into(), json!(finished.backpressure));
     object.insert("lost_in_rings".into(), json!(finished.lost_in_rings));
+    if let Some(recovery) = &finished.recovery {
+        object.insert("recovery".into(), serde_json::to_value(recovery)?);
+    }
     object.insert("intake".into(), finished.intake.to_json());
     object.insert("latency".into(), serde_json::to_value(&finished.latency)?);
     Ok(Value::Object(object))
@@ -50,10 +53,10 @@ fn print_text(finished: &Finished) {
     print!("{}", finished.summary);
     println!("{:>24}  {}", "backpressure", finished.backpressure);
     println!("\n{}\n", finished.latency);
-    let (missing, drops) = (finished.summary.missing_messages, finished.drops.total());
+    let (lost, drops) = (finished.summary.lost_messages, finished.drops.total());
     println!(
-        "{} lost ({missing} messages in gaps, {drops} packets dropped, {} in rings)",
-        missing + drops + finished.lost_in_rings,
+        "{} lost ({lost} messages that nothing brought back, {drops} packets dropped, {} in rings)",
+        lost + drops + finished.lost_in_rings,
         finished.lost_in_rings
     );
 }

@@ -227,7 +227,7 @@ pub(crate) fn skip(why: &str) {
     eprintln!("SKIP: {why}");
 }
 
-fn ip(arguments: &[&str]) -> String {
+pub(crate) fn ip(arguments: &[&str]) -> String {
     try_ip(arguments).unwrap()
 }
 
