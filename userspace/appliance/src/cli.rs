@@ -250,12 +250,6 @@ pub struct SimArgs {
     #[arg(long, value_name = "N", default_value_t = 64,
           value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub messages_a_packet: u16,
-    /// What goes wrong.
-    #[command(flatten)]
-    pub faults: FaultArgs,
-    /// Retransmission and snapshots.
-    #[command(flatten)]
-    pub servers: ServerArgs,
     /// The venue's day, which the digest of all records depends on: today in New York, or
     /// 2026-01-05 for a file.
     #[arg(long, value_name = "YYYY-MM-DD")]
@@ -266,6 +260,12 @@ pub struct SimArgs {
     /// Print one JSON object at the end.
     #[arg(long)]
     pub json: bool,
+    /// What goes wrong.
+    #[command(flatten)]
+    pub faults: FaultArgs,
+    /// Retransmission and snapshots.
+    #[command(flatten)]
+    pub servers: ServerArgs,
 }
 
 fn speed(text: &str) -> Result<f64, String> {

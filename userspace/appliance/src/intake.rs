@@ -9,10 +9,16 @@ use crate::source::Source;
 use anyhow::Context;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::time::Duration;
 use wirebook_xdp::{
     AttachMode, Counters, Interface, LineKey, Membership, Memberships, Mode, Receiver,
-    SocketReport, SteeringOptions, UdpLine, UdpOptions, UdpReceiver,
+    SocketConfig, SocketReport, SteeringOptions, UdpLine, UdpOptions, UdpReceiver, XdpError,
 };
+
+/// How often and at what distance a busy queue is tried again: a second in all.
+const BUSY_TRIES: usize = 20;
+const BUSY_WAIT: Duration = Duration::from_millis(50);
 
 /// The interfaces with their steering programs, and what every socket got.
 pub struct Intake {
@@ -100,7 +106,7 @@ impl Intake {
                 sockets.push(socket);
             }
         }
-        let (receiver, reports) = Receiver::open(&sockets)?;
+        let (receiver, reports) = open_patiently(&sockets)?;
         for report in &reports {
             tracing::info!(
                 interface = report.interface,
@@ -116,6 +122,21 @@ impl Intake {
         }
         Ok(Source::Xdp(Box::new(receiver)))
     }
+}
+
+/// Opens the sockets; a queue that is busy is tried again for a while, because the kernel gives the
+/// sockets of a process that has just died back a moment later (`xp_release_deferred` in
+/// net/xdp/xsk_buff_pool.c).
+fn open_patiently(sockets: &[SocketConfig]) -> Result<(Receiver, Vec<SocketReport>), XdpError> {
+    for _ in 0..BUSY_TRIES {
+        match Receiver::open(sockets) {
+            Err(XdpError::Bind { source, .. }) if source.kind() == ErrorKind::ResourceBusy => {
+                std::thread::sleep(BUSY_WAIT);
+            }
+            opened => return opened,
+        }
+    }
+    Receiver::open(sockets)
 }
 
 /// Joins every line's group, so that switches deliver it. UDP workers join by their own sockets.

@@ -61,6 +61,8 @@ pub struct Outlet<'a, M> {
     pub histograms: &'a mut StreamHistograms,
     /// When the worker began with what it is at; 0 in a replay.
     pub ts_worker: UnixNanos,
+    /// The time: the worker's, or the last packet's in a replay.
+    pub now: UnixNanos,
 }
 
 /// One channel: its order, its decoder and its recovery.
@@ -211,7 +213,6 @@ impl Stream {
                 channel.retransmit_failed(*session, messages.clone(), now, apply);
             }
             Answer::SnapshotBegins { session } => {
-                apply.begin_packet(channel.next_sequence(), now, 0);
                 channel.snapshot_begins(*session, apply);
             }
             Answer::SnapshotMessages(batch) => {
@@ -220,7 +221,6 @@ impl Stream {
                 }
             }
             Answer::SnapshotEnds { session, sequence } => {
-                apply.begin_packet(*sequence, now, 0);
                 channel.snapshot_ends(*session, *sequence, now, apply);
             }
             Answer::SnapshotFailed { session, .. } => {
@@ -290,7 +290,9 @@ impl<M: Mailbox> Apply<'_, '_, M> {
         self.reader.turn_day(ts_recv);
     }
 
+    /// What a channel finds out comes in no packet: the books hear of it as received now.
     fn tell_books(&mut self, sequence: u64, body: VenueEvent) {
+        self.begin_packet(sequence, self.out.now, 0);
         let header = EventHeader {
             channel: self.reader.number,
             flags: LAST,

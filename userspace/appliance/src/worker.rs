@@ -134,6 +134,7 @@ impl<M: Mailbox> Worker<M> {
             counters: &mut self.counters,
             histograms: &mut self.histograms,
             ts_worker,
+            now: self.now,
         };
         if ts_worker == 0 {
             // In a replay no time passes but that of packets.
@@ -151,6 +152,7 @@ impl<M: Mailbox> Worker<M> {
             counters: &mut self.counters,
             histograms: &mut self.histograms,
             ts_worker: now,
+            now: self.now,
         };
         let mut found = false;
         for stream in &mut self.streams {
@@ -169,6 +171,7 @@ impl<M: Mailbox> Worker<M> {
             counters: &mut self.counters,
             histograms: &mut self.histograms,
             ts_worker: 0,
+            now: self.now,
         };
         stream.message(message, self.file_messages, &mut out);
     }
@@ -184,6 +187,7 @@ impl<M: Mailbox> Worker<M> {
                 counters: &mut self.counters,
                 histograms: &mut self.histograms,
                 ts_worker: 0,
+                now: self.now,
             };
             for stream in &mut self.streams {
                 stream.tick(self.now, &mut out);

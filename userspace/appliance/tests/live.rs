@@ -192,6 +192,7 @@ fn assert_latencies(live: &Value, packets: u64) {
         let [low, middle, high] =
             ["min_ns", "p50_ns", "max_ns"].map(|q| stage[q].as_u64().unwrap());
         assert!(low <= middle && middle <= high && high > 0, "{stage}");
+        assert_eq!(stage["saturated"], 0, "{stage}");
         count
     };
     assert_eq!(count("wire→worker"), packets);

@@ -14,6 +14,7 @@ pub struct Pace {
     began: Instant,
     tempo: Tempo,
     waits: bool,
+    rests: bool,
     packets: u64,
 }
 
@@ -30,18 +31,18 @@ impl Pace {
     /// flow's own.
     pub fn factor(factor: f64) -> Self {
         let tempo = Tempo::Factor(if factor > 0.0 { factor } else { 1.0 });
-        Self { began: Instant::now(), tempo, waits: factor > 0.0, packets: 0 }
+        Self { began: Instant::now(), tempo, waits: factor > 0.0, rests: true, packets: 0 }
     }
 
     /// So many packets a second, whatever the flow's own time.
     pub fn rate(packets_per_second: f64) -> Self {
         let tempo = Tempo::Rate(packets_per_second);
-        Self { began: Instant::now(), tempo, waits: true, packets: 0 }
+        Self { began: Instant::now(), tempo, waits: true, rests: true, packets: 0 }
     }
 
     /// The same schedule for a file: nobody waits.
     pub fn without_waiting(self) -> Self {
-        Self { waits: false, ..self }
+        Self { waits: false, rests: false, ..self }
     }
 
     /// When the next packet, which the flow has at `offset_ns`, is sent: nanoseconds after the
@@ -58,6 +59,18 @@ impl Pace {
     /// Nanoseconds since the start, by the clock.
     pub fn elapsed_ns(&self) -> u64 {
         self.began.elapsed().as_nanos() as u64
+    }
+
+    /// Lets so much time pass, or until `is_over`, however packets are paced; none for a file.
+    pub fn rest(&self, time: Duration, is_over: impl Fn() -> bool) {
+        let until = Instant::now() + time;
+        while self.rests
+            && !is_over()
+            && let Some(left) = until.checked_duration_since(Instant::now())
+            && !left.is_zero()
+        {
+            std::thread::sleep(left.min(SLEEP_MAX));
+        }
     }
 
     /// Waits until `at_ns` after the start or until `is_over`.
@@ -99,8 +112,13 @@ mod tests {
         Pace::factor(0.0).wait_until(3_600 * second_ns, || false);
         Pace::factor(1.0).without_waiting().wait_until(3_600 * second_ns, || false);
         Pace::factor(1.0).wait_until(3_600 * second_ns, || true);
+        Pace::factor(1.0).without_waiting().rest(Duration::from_secs(3_600), || false);
+        Pace::factor(1.0).rest(Duration::from_secs(3_600), || true);
         let pace = Pace::factor(1.0);
         pace.wait_until(20_000_000, || false);
+        assert!(pace.elapsed_ns() >= 20_000_000);
+        let pace = Pace::factor(0.0);
+        pace.rest(Duration::from_millis(20), || false);
         assert!(pace.elapsed_ns() >= 20_000_000);
     }
 }

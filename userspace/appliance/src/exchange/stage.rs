@@ -6,6 +6,7 @@
 use crate::exchange::{Outlet, Pace};
 use crate::housekeeping::Stop;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 use wirebook_simulator::{
     Exchange, FaultCounts, Faults, MessageSource, Packet, PacketKind, Packets,
 };
@@ -103,6 +104,7 @@ impl<'a> Stage<'a> {
         packets: &Packets<S>,
     ) -> anyhow::Result<()> {
         for _ in 0..seconds {
+            self.pace.rest(Duration::from_nanos(END_NS), || self.stop.is_set());
             if self.stop.is_set() {
                 break;
             }
