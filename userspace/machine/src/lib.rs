@@ -40,12 +40,16 @@
 
 mod book;
 mod books;
+mod chain;
 mod counters;
 mod digest;
 mod edit;
 mod index;
 mod ladder;
 mod lines;
+mod log;
+mod machine;
+mod population;
 mod records;
 mod side;
 mod slab;
@@ -53,5 +57,8 @@ mod tables;
 
 pub use book::{Book, LastTrade, Level, QueuePosition, RestingOrder};
 pub use books::{Books, Limits, LimitsError};
+pub use chain::{Chain, Change, Incident, Supervision};
 pub use counters::Counters;
 pub use digest::combine;
+pub use machine::{Fault, Machine, SavedStateError, restore_state, save_state};
+pub use population::MachineCounters;

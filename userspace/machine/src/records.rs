@@ -3,10 +3,12 @@
 use std::ffi::c_char;
 
 use dbn::{
-    FlagSet, ImbalanceMsg, InstrumentDefMsg, MboMsg, RecordHeader, StatMsg, StatusMsg,
-    UNDEF_TIMESTAMP, rtype,
+    FlagSet, ImbalanceMsg, InstrumentDefMsg, MboMsg, RecordHeader, StatMsg, StatusMsg, SystemCode,
+    SystemMsg, UNDEF_TIMESTAMP, rtype,
 };
-use wirebook_model::{BookState, Definition, EventHeader, Imbalance, Packet, Statistic, Status};
+use wirebook_model::{
+    ALL_INSTRUMENTS, BookState, Definition, EventHeader, Imbalance, Packet, Statistic, Status,
+};
 
 use crate::lines::Line;
 
@@ -133,6 +135,12 @@ pub(crate) fn imbalance(
         significant_imbalance: imbalance.significant_imbalance as c_char,
         ..ImbalanceMsg::default()
     }
+}
+
+/// The end of an interval of the feed's time.
+pub(crate) fn end_of_interval(publisher_id: u16, ts_event: u64) -> SystemMsg {
+    let hd = RecordHeader::new::<SystemMsg>(rtype::SYSTEM, publisher_id, ALL_INSTRUMENTS, ts_event);
+    SystemMsg { hd, msg: [0; 303], code: SystemCode::EndOfInterval as u8 }
 }
 
 fn record_header<R: dbn::HasRType>(
