@@ -11,6 +11,7 @@ pub mod exchange;
 pub mod housekeeping;
 pub mod idle;
 pub mod intake;
+pub mod intervals;
 pub mod lines;
 pub mod recovery;
 pub mod replay;

@@ -58,7 +58,7 @@ pub struct Replay<S> {
 
 enum DecodePath<S> {
     Packets(Box<Worker<Shard<S>>>),
-    Records { router: Router<Shard<S>>, counters: WorkerCounters },
+    Records { router: Box<Router<Shard<S>>>, counters: WorkerCounters },
 }
 
 impl<S: RecordSink> Replay<S> {
@@ -83,9 +83,10 @@ impl<S: RecordSink> Replay<S> {
             Channels::Packets(lines) => {
                 DecodePath::Packets(Box::new(Worker::new(lines, limits.instruments_max, router)?))
             }
-            Channels::Records(_) => {
-                DecodePath::Records { router, counters: WorkerCounters::default() }
-            }
+            Channels::Records(_) => DecodePath::Records {
+                router: Box::new(router),
+                counters: WorkerCounters::default(),
+            },
         };
         let mut replay = Self { path, input: InputCounters::default() };
         for file in &input.files {

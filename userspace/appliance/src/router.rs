@@ -5,9 +5,14 @@
 //! reaches. An instrument belongs to shard *id modulo shards*, so no table is shared and a replay
 //! on another number of shards gives each book the same events.
 //!
+//! Where intervals are asked for, each mailbox learns when one of a channel's own time is over: the
+//! first event that is not before its end comes after an `EndOfInterval`. So each instrument has the
+//! same intervals between the same events, whatever the number of shards.
+//!
 //! Promises: nothing is dropped. Where a mailbox is full the worker waits for its shard, and the
 //! mailbox counts the backpressure.
 
+use crate::intervals::Intervals;
 use wirebook_model::{ALL_INSTRUMENTS, Event, EventHeader, EventSink, Packet, VenueEvent};
 
 /// Takes one shard's events: its ring, or the shard itself where both share a thread.
@@ -21,6 +26,7 @@ pub trait Mailbox {
 pub struct Router<M> {
     mailboxes: Vec<Addressed<M>>,
     packet: Event,
+    intervals: Option<Intervals>,
 }
 
 #[derive(Debug)]
@@ -37,7 +43,14 @@ impl<M: Mailbox> Router<M> {
         Self {
             mailboxes: mailboxes.into_iter().map(addressed).collect(),
             packet: packet_event(0, 0, Packet::default()),
+            intervals: None,
         }
+    }
+
+    /// Ends an interval of each channel's time every `interval_ns` from now on.
+    pub fn with_intervals(mut self, interval_ns: u64) -> Self {
+        self.intervals = Some(Intervals::new(interval_ns));
+        self
     }
 
     /// Begins a packet of `channel` whose first message is `sequence`.
@@ -54,6 +67,12 @@ impl<M: Mailbox> Router<M> {
         self.mailboxes.into_iter().map(|addressed| addressed.mailbox)
     }
 
+    fn broadcast(&mut self, event: &Event) {
+        for shard in 0..self.mailboxes.len() {
+            self.deliver(shard, event);
+        }
+    }
+
     fn deliver(&mut self, shard: usize, event: &Event) {
         let addressed = &mut self.mailboxes[shard];
         if !addressed.has_packet {
@@ -67,14 +86,20 @@ impl<M: Mailbox> Router<M> {
 impl<M: Mailbox> EventSink for Router<M> {
     #[inline]
     fn event(&mut self, event: &Event) {
+        if let Some(intervals) = &mut self.intervals
+            && let Some(ended) = intervals.ended_before(&event.header)
+        {
+            self.broadcast(&ended);
+        }
         let id = event.header.instrument_id;
         if id != ALL_INSTRUMENTS {
             let shard = id as usize % self.mailboxes.len();
             self.deliver(shard, event);
-        } else if matches!(event.body, VenueEvent::State(_) | VenueEvent::Clear) {
-            for shard in 0..self.mailboxes.len() {
-                self.deliver(shard, event);
-            }
+        } else if matches!(
+            event.body,
+            VenueEvent::State(_) | VenueEvent::Clear | VenueEvent::EndOfInterval
+        ) {
+            self.broadcast(event);
         } else {
             // The market's own status is one record, whatever the number of shards.
             self.deliver(0, event);
@@ -133,6 +158,28 @@ mod tests {
         let stale = event(ALL_INSTRUMENTS, VenueEvent::State(BookState::Stale));
         for mailbox in route(&[stale], 3) {
             assert_eq!(mailbox[1..], [stale]);
+        }
+    }
+
+    #[test]
+    fn every_shard_learns_of_an_interval_before_what_comes_after_it() {
+        let mut router = Router::new(vec![Vec::new(); 2]).with_intervals(10);
+        router.begin_packet(3, 9, Packet::default());
+        let clear = |ts_event, instrument_id| {
+            let event = event(instrument_id, VenueEvent::Clear);
+            Event { header: EventHeader { ts_event, ..event.header }, ..event }
+        };
+        for (ts_event, instrument_id) in [(5, 1), (9, 2), (12, 1), (19, 2), (47, 2)] {
+            router.event(&clear(ts_event, instrument_id));
+        }
+        let times = |mailbox: &Vec<Event>| {
+            let ended = |event: &&Event| event.body == VenueEvent::EndOfInterval;
+            mailbox.iter().filter(ended).map(|event| event.header.ts_event).collect::<Vec<_>>()
+        };
+        for mailbox in router.into_mailboxes() {
+            assert_eq!(times(&mailbox), [10, 40]);
+            let at = |ts| mailbox.iter().position(|event| event.header.ts_event == ts);
+            assert!(at(10) < at(12).or(at(19)), "{mailbox:?}");
         }
     }
 

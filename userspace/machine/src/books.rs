@@ -15,6 +15,7 @@ use crate::ladder::RungPool;
 use crate::lines::{Line, Lines};
 use crate::records::{self, Channel};
 use crate::tables::Tables;
+use crate::tops::Tops;
 
 /// How many channels an appliance can number.
 const CHANNELS: usize = 1 << u8::BITS;
@@ -52,6 +53,20 @@ pub enum LimitsError {
     },
 }
 
+/// Takes what books complete: each record with the number of its book.
+pub trait BookSink {
+    /// Takes a record of the book `number`; there is none where the record is of the whole channel
+    /// (its instrument is `ALL_INSTRUMENTS`) or of an instrument beyond the limit.
+    fn record(&mut self, number: Option<u32>, channel: u8, record: RecordRef<'_>);
+}
+
+/// Records alone, for those who need not know which book they are of.
+impl<S: RecordSink> BookSink for S {
+    fn record(&mut self, _number: Option<u32>, _channel: u8, record: RecordRef<'_>) {
+        RecordSink::record(self, record);
+    }
+}
+
 /// The books of one shard and the tables they share.
 pub struct Books {
     books: Vec<BookCore>,
@@ -61,6 +76,8 @@ pub struct Books {
     channels: Box<[Channel; CHANNELS]>,
     /// Numbers of the books with `changed` set.
     changed: Vec<u32>,
+    /// The best levels as last told, where they are to be told.
+    tops: Option<Tops>,
     counters: Counters,
 }
 
@@ -86,8 +103,14 @@ impl Books {
             instruments: Index::new(instruments).map_err(memory)?,
             channels: Box::new([Channel::default(); CHANNELS]),
             changed: Vec::with_capacity(instruments),
+            tops: None,
             counters: Counters::default(),
         })
+    }
+
+    /// Tells best levels and trades in `Mbp1Msg`s too, from now on.
+    pub fn tell_tops(&mut self) {
+        self.tops.get_or_insert_with(|| Tops::new(self.limits.instruments));
     }
 
     /// Names the DBN publisher of a channel's records.
@@ -105,7 +128,7 @@ impl Books {
     ///
     /// Never allocates and never fails: what cannot be applied is counted, and where a limit is
     /// reached the book says so from then on.
-    pub fn apply(&mut self, event: &Event, out: &mut impl RecordSink) {
+    pub fn apply(&mut self, event: &Event, out: &mut impl BookSink) {
         self.counters.events += 1;
         let Event { header, body } = event;
         let channel = &mut self.channels[usize::from(header.channel)];
@@ -115,14 +138,19 @@ impl Books {
                 self.counters.packets += 1;
             }
             VenueEvent::State(state) => self.set_state(header, *state),
+            VenueEvent::EndOfInterval => {
+                let record = records::end_of_interval(channel.publisher_id, header.ts_event);
+                let header = EventHeader { instrument_id: ALL_INSTRUMENTS, ..*header };
+                self.send(&header, RecordRef::from(&record), out);
+            }
             VenueEvent::Status(status) => {
                 let record = records::status(channel, header, status);
-                self.send(RecordRef::from(&record), out);
+                self.send(header, RecordRef::from(&record), out);
                 self.close(header, out);
             }
             VenueEvent::Statistic(statistic) => {
                 let record = records::statistic(channel, header, statistic);
-                self.send(RecordRef::from(&record), out);
+                self.send(header, RecordRef::from(&record), out);
                 self.close(header, out);
             }
             VenueEvent::Clear if header.instrument_id == ALL_INSTRUMENTS => {
@@ -131,13 +159,13 @@ impl Books {
             _ if header.instrument_id == ALL_INSTRUMENTS => self.counters.bad_events += 1,
             VenueEvent::Imbalance(imbalance) => {
                 let record = records::imbalance(channel, header, imbalance);
-                self.send(RecordRef::from(&record), out);
+                self.send(header, RecordRef::from(&record), out);
                 self.close(header, out);
             }
             VenueEvent::Definition(definition) => {
                 let record = records::definition(channel, header, definition);
-                self.send(RecordRef::from(&record), out);
                 self.define(header, definition);
+                self.send(header, RecordRef::from(&record), out);
                 self.close(header, out);
             }
             _ => {
@@ -262,7 +290,7 @@ impl Books {
         }
     }
 
-    fn clear_channel(&mut self, header: &EventHeader, out: &mut impl RecordSink) {
+    fn clear_channel(&mut self, header: &EventHeader, out: &mut impl BookSink) {
         for number in 0..self.books.len() as u32 {
             let BookCore { channel, instrument_id, .. } = self.books[number as usize];
             if channel == header.channel {
@@ -277,7 +305,7 @@ impl Books {
         number: u32,
         header: &EventHeader,
         body: &VenueEvent,
-        out: &mut impl RecordSink,
+        out: &mut impl BookSink,
     ) {
         let lines = Edit {
             number,
@@ -293,7 +321,7 @@ impl Books {
     }
 
     /// Where a message without lines ends a venue's event, ends it for the readers too.
-    fn close(&mut self, header: &EventHeader, out: &mut impl RecordSink) {
+    fn close(&mut self, header: &EventHeader, out: &mut impl BookSink) {
         if header.flags & flags::LAST != 0
             && let Some(number) = self.find(header.channel, header.instrument_id)
         {
@@ -307,7 +335,7 @@ impl Books {
         number: u32,
         header: &EventHeader,
         mut lines: Lines,
-        out: &mut impl RecordSink,
+        out: &mut impl BookSink,
     ) {
         let last = header.flags & flags::LAST != 0;
         let book = &mut self.books[number as usize];
@@ -331,17 +359,38 @@ impl Books {
             book.records.record(&record);
             book.open = !last;
             self.counters.records += 1;
-            out.record(RecordRef::from(&record));
+            out.record(Some(number), header.channel, RecordRef::from(&record));
+            if let Some(tops) = &mut self.tops
+                && let Some(trade) = tops.record(number, &record)
+            {
+                out.record(Some(number), header.channel, RecordRef::from(&trade));
+            }
         }
         if last {
+            self.tell_top(number, header.channel, out);
             self.mark_changed(number);
             self.counters.crossed_events += u64::from(self.book(number).crossed());
         }
     }
 
-    fn send(&mut self, record: RecordRef<'_>, out: &mut impl RecordSink) {
+    fn tell_top(&mut self, number: u32, channel: u8, out: &mut impl BookSink) {
+        if self.tops.is_none() {
+            return;
+        }
+        let best = self.book(number).best();
+        if let Some(top) = self.tops.as_mut().and_then(|tops| tops.event_end(number, best)) {
+            out.record(Some(number), channel, RecordRef::from(&top));
+        }
+    }
+
+    /// Sends a record that is no order's or level's. An instrument's first record gives it its book.
+    fn send(&mut self, header: &EventHeader, record: RecordRef<'_>, out: &mut impl BookSink) {
         self.counters.records += 1;
-        out.record(record);
+        let number = match header.instrument_id {
+            ALL_INSTRUMENTS => None,
+            _ => self.find_or_create(header),
+        };
+        out.record(number, header.channel, record);
     }
 
     fn mark_changed(&mut self, number: u32) {

@@ -39,8 +39,8 @@ impl Edit<'_> {
             VenueEvent::Modify { order_id, side, price, size } => {
                 self.modify(order_id, side, price, size);
             }
-            VenueEvent::Execute { order_id, size, price, printable, .. } => {
-                self.execute(order_id, size, price, printable);
+            VenueEvent::Execute { order_id, size, price, match_id, printable } => {
+                self.execute(order_id, size, price, printable.then_some(match_id));
             }
             VenueEvent::Reduce { order_id, size } => self.reduce(order_id, size),
             VenueEvent::Delete { order_id } => self.delete(order_id),
@@ -49,8 +49,8 @@ impl Edit<'_> {
             }
             VenueEvent::Level { side, price, size } => self.level(side, price, size),
             VenueEvent::Top { side, price, size } => self.top(side, price, size),
-            VenueEvent::Trade { side, price, size, order_id, .. } => {
-                self.trade(side, price, size, order_id);
+            VenueEvent::Trade { side, price, size, order_id, match_id } => {
+                self.trade(side, price, size, if order_id == 0 { match_id } else { order_id });
             }
             VenueEvent::Fill { order_id, side, price, size } => {
                 let action = Action::Fill;
@@ -61,6 +61,7 @@ impl Edit<'_> {
             }
             VenueEvent::Packet(_)
             | VenueEvent::State(_)
+            | VenueEvent::EndOfInterval
             | VenueEvent::Status(_)
             | VenueEvent::Statistic(_)
             | VenueEvent::Definition(_)
@@ -106,16 +107,17 @@ impl Edit<'_> {
         }
     }
 
-    fn execute(&mut self, order_id: u64, size: u32, price: i64, printable: bool) {
+    /// `printed` is the match number of the trade, where this message reports it.
+    fn execute(&mut self, order_id: u64, size: u32, price: i64, printed: Option<u64>) {
         if size == 0 {
             return self.bad_event();
         }
         let Some((order, before)) = self.resting(order_id) else { return self.unknown_order() };
         let price = if price == UNDEF_PRICE { before.price } else { price };
         let executed = Terms { side: before.side, price, size };
-        if printable {
+        if let Some(match_id) = printed {
             let aggressor = Terms { side: before.side.opposite(), ..executed };
-            self.lines.push(Line::order(Action::Trade, 0, aggressor));
+            self.lines.push(Line::order(Action::Trade, match_id, aggressor));
             self.traded(aggressor.side.to_dbn(), price, size);
         }
         self.lines.push(Line::order(Action::Fill, order_id, executed));

@@ -54,9 +54,10 @@ mod records;
 mod side;
 mod slab;
 mod tables;
+mod tops;
 
 pub use book::{Book, LastTrade, Level, QueuePosition, RestingOrder};
-pub use books::{Books, Limits, LimitsError};
+pub use books::{BookSink, Books, Limits, LimitsError};
 pub use chain::{Chain, Change, Incident, Supervision};
 pub use counters::Counters;
 pub use digest::combine;

@@ -128,7 +128,7 @@ fn an_execution_is_a_trade_a_fill_and_a_cancel() {
     shard.add(1, Side::Ask, 100, 10);
     assert_eq!(
         shard.says(execute(1, 4, 99, true)),
-        [('T', 'B', 0, 99, 4, 0), ('F', 'A', 1, 99, 4, 0), ('C', 'A', 1, 100, 4, LAST),]
+        [('T', 'B', 77, 99, 4, 0), ('F', 'A', 1, 99, 4, 0), ('C', 'A', 1, 100, 4, LAST),]
     );
     let trade = LastTrade { side: Side::Bid, price: 99, size: 4 };
     assert_eq!(shard.books.get(3, INSTRUMENT).unwrap().last_trade(), Some(trade));
@@ -214,7 +214,7 @@ fn more_than_remains_removes_the_order_and_marks_the_book() {
     assert_eq!(
         shard.says(execute(1, 11, UNDEF_PRICE, true)),
         [
-            ('T', 'A', 0, 100, 11, BAD),
+            ('T', 'A', 77, 100, 11, BAD),
             ('F', 'B', 1, 100, 11, BAD),
             ('C', 'B', 1, 100, 10, LAST | BAD),
         ]
@@ -329,7 +329,7 @@ fn trades_fills_and_breaks_leave_the_book_alone() {
     shard.add(1, Side::Bid, 100, 10);
     let (price, size, match_id) = (99, 4, 8);
     let trade = VenueEvent::Trade { side: Side::None, price, size, order_id: 0, match_id };
-    assert_eq!(shard.says(trade), [('T', 'N', 0, 99, 4, LAST)]);
+    assert_eq!(shard.says(trade), [('T', 'N', 8, 99, 4, LAST)]);
     let fill = VenueEvent::Fill { order_id: 1, side: Side::Bid, price, size };
     assert_eq!(shard.says(fill), [('F', 'B', 1, 99, 4, LAST)]);
     let broken = VenueEvent::TradeBreak { match_id, price, size };
@@ -492,4 +492,31 @@ fn other_records_are_complete() {
     assert_eq!((record.side().unwrap(), record.num_extensions), (Side::Ask, 9));
     assert_eq!(record.ssr_filling_price, UNDEF_PRICE);
     assert_eq!(shard.books.counters().records, 4);
+}
+
+#[test]
+fn tops_are_told_with_each_trade_and_where_a_best_level_changed() {
+    let mut shard = Shard::new();
+    shard.books.tell_tops();
+    let mut tops = |flags, body| {
+        let records = shard.apply(flags, INSTRUMENT, body);
+        let top = |record: &dbn::RecordBuf| {
+            let top = record.get::<dbn::Mbp1Msg>()?;
+            let [level] = &top.levels;
+            let (action, flags) = (top.action as u8 as char, top.flags.raw());
+            Some((action, top.price, flags, level.bid_px, level.bid_sz, level.bid_ct))
+        };
+        records.iter().filter_map(top).collect::<Vec<_>>()
+    };
+    let add = |order_id, price| VenueEvent::Add { order_id, side: Side::Bid, price, size: 10 };
+    assert_eq!(tops(LAST, add(1, 100)), [('A', 100, LAST, 100, 10, 1)]);
+    assert_eq!(tops(LAST, add(2, 99)), [], "a deeper level is no news");
+    assert_eq!(tops(0, add(3, 100)), [], "the venue's event goes on");
+    assert_eq!(tops(LAST, add(4, 100)), [('A', 100, LAST, 100, 30, 3)]);
+    assert_eq!(
+        tops(LAST, execute(1, 4, UNDEF_PRICE, true)),
+        [('T', 100, 0, 100, 30, 3), ('C', 100, LAST, 100, 26, 3)],
+        "a trade comes with the levels before it"
+    );
+    assert_eq!(tops(LAST, VenueEvent::Clear), [('R', UNDEF_PRICE, LAST, UNDEF_PRICE, 0, 0)]);
 }

@@ -77,6 +77,8 @@ pub enum VenueEvent {
     Packet(Packet),
     /// The books of the header's instrument, or of the whole channel, are now in this state.
     State(BookState),
+    /// An interval of the channel's own time is over; the header's `ts_event` is its end.
+    EndOfInterval,
     /// The book is empty (DBN action `R`).
     Clear,
     /// A new order joined the end of its level.

@@ -72,6 +72,7 @@ enum Kind {
     Statistic,
     Definition,
     Imbalance,
+    EndOfInterval,
 }
 
 impl Kind {
@@ -95,6 +96,7 @@ impl Kind {
             16 => Self::Statistic,
             17 => Self::Definition,
             18 => Self::Imbalance,
+            19 => Self::EndOfInterval,
             _ => return None,
         })
     }
@@ -147,6 +149,7 @@ impl VenueEvent {
                 (Kind::Packet, 0)
             }
             Self::State(state) => (Kind::State, state as u8),
+            Self::EndOfInterval => (Kind::EndOfInterval, 0),
             Self::Clear => (Kind::Clear, 0),
             Self::Add { order_id, side, price, size } => {
                 put(body, [order_id, price as u64, u64::from(size)]);
@@ -220,6 +223,7 @@ impl VenueEvent {
         Some(match kind {
             Kind::Packet => Self::Packet(Packet { ts_recv: a, ts_sent: b, ts_worker: c }),
             Kind::State => Self::State(BookState::from_u8(detail)?),
+            Kind::EndOfInterval => Self::EndOfInterval,
             Kind::Clear => Self::Clear,
             Kind::Add => Self::Add { order_id: a, side: side()?, price: b as i64, size: c as u32 },
             Kind::Modify => {
@@ -364,6 +368,7 @@ mod tests {
         vec![
             VenueEvent::Packet(Packet { ts_recv: u64::MAX, ts_sent: 1, ts_worker: 7 }),
             VenueEvent::State(BookState::Healing),
+            VenueEvent::EndOfInterval,
             VenueEvent::Clear,
             VenueEvent::Add { order_id, side, price, size },
             VenueEvent::Modify { order_id, side: Side::Bid, price, size },
