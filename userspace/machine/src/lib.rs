@@ -49,6 +49,7 @@ mod ladder;
 mod lines;
 mod log;
 mod machine;
+pub mod machines;
 mod population;
 mod records;
 mod side;
