@@ -3,12 +3,9 @@
 
 mod common;
 
-use common::lobster::{self, Kind, LEVELS, Message, Step};
-use dbn::{UNDEF_PRICE, flags};
+use common::lobster::{self, INSTRUMENT, Kind, LEVELS, Step, event};
 use wirebook_machine::{Book, Books, Counters, Level, Limits};
-use wirebook_model::{Event, EventHeader, Side, VenueEvent, price::PER_FOUR_DECIMALS};
-
-const INSTRUMENT: u32 = 13;
+use wirebook_model::price::PER_FOUR_DECIMALS;
 
 #[test]
 fn every_row_is_met() {
@@ -47,34 +44,4 @@ fn assert_shows(book: Book<'_>, step: &Step, at: usize) {
     let level = |level: Level| ((level.price / PER_FOUR_DECIMALS) as u32, level.size);
     assert!(book.bids().take(LEVELS).map(level).eq(step.bids), "bids of row {at}");
     assert!(book.asks().take(LEVELS).map(level).eq(step.asks), "asks of row {at}");
-}
-
-fn event(message: &Message, sequence: u64) -> Event {
-    let Message { time_ns, order_id, size, .. } = *message;
-    let price = i64::from(message.price) * PER_FOUR_DECIMALS;
-    let side = if message.bid { Side::Bid } else { Side::Ask };
-    let aggressor = if message.bid { Side::Ask } else { Side::Bid };
-    let body = match message.kind {
-        Kind::Add => VenueEvent::Add { order_id, side, price, size },
-        Kind::Cancel => VenueEvent::Reduce { order_id, size },
-        Kind::Delete => VenueEvent::Delete { order_id },
-        Kind::Execute => VenueEvent::Execute {
-            order_id,
-            size,
-            price: UNDEF_PRICE,
-            match_id: sequence,
-            printable: true,
-        },
-        Kind::Hidden => {
-            VenueEvent::Trade { side: aggressor, price, size, order_id, match_id: sequence }
-        }
-    };
-    let header = EventHeader {
-        channel: 0,
-        flags: flags::LAST,
-        instrument_id: INSTRUMENT,
-        sequence,
-        ts_event: time_ns,
-    };
-    Event { header, body }
 }

@@ -14,6 +14,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 
+use dbn::{UNDEF_PRICE, flags};
+use wirebook_model::{Event, EventHeader, Side as BookSide, VenueEvent, price::PER_FOUR_DECIMALS};
+
+/// The instrument id that the events have.
+pub(crate) const INSTRUMENT: u32 = 13;
+
 /// Levels of a side in each row.
 pub(crate) const LEVELS: usize = 10;
 
@@ -86,6 +92,37 @@ pub(crate) fn steps() -> Option<Vec<Step>> {
         book.apply(&steps[at].message);
     }
     Some(steps)
+}
+
+/// The event of a message.
+pub(crate) fn event(message: &Message, sequence: u64) -> Event {
+    let Message { time_ns, order_id, size, .. } = *message;
+    let price = i64::from(message.price) * PER_FOUR_DECIMALS;
+    let side = if message.bid { BookSide::Bid } else { BookSide::Ask };
+    let aggressor = if message.bid { BookSide::Ask } else { BookSide::Bid };
+    let body = match message.kind {
+        Kind::Add => VenueEvent::Add { order_id, side, price, size },
+        Kind::Cancel => VenueEvent::Reduce { order_id, size },
+        Kind::Delete => VenueEvent::Delete { order_id },
+        Kind::Execute => VenueEvent::Execute {
+            order_id,
+            size,
+            price: UNDEF_PRICE,
+            match_id: sequence,
+            printable: true,
+        },
+        Kind::Hidden => {
+            VenueEvent::Trade { side: aggressor, price, size, order_id, match_id: sequence }
+        }
+    };
+    let header = EventHeader {
+        channel: 0,
+        flags: flags::LAST,
+        instrument_id: INSTRUMENT,
+        sequence,
+        ts_event: time_ns,
+    };
+    Event { header, body }
 }
 
 fn message_of(line: &str) -> Message {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses a part")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub(crate) mod draw;
 pub(crate) mod es;
 pub(crate) mod lobster;
 pub(crate) mod plain;
