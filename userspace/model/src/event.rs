@@ -44,6 +44,52 @@ impl BookState {
     }
 }
 
+/// Why a book is [`Stale`](BookState::Stale).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum StaleReason {
+    /// It is not stale.
+    #[default]
+    None = 0,
+    /// The channel missed messages that nothing repairs.
+    Gap = 1,
+    /// The venue spoke of an order that the book does not hold.
+    UnknownOrder = 2,
+    /// A limit of the shard kept something out of the book.
+    Limit = 3,
+    /// The code that keeps the book failed.
+    Fault = 4,
+    /// The book was not what the model book beside it was.
+    SelfCheck = 5,
+}
+
+impl StaleReason {
+    /// The reason with the number `value`, if there is one.
+    pub fn from_u8(value: u8) -> Option<Self> {
+        match value {
+            0 => Some(Self::None),
+            1 => Some(Self::Gap),
+            2 => Some(Self::UnknownOrder),
+            3 => Some(Self::Limit),
+            4 => Some(Self::Fault),
+            5 => Some(Self::SelfCheck),
+            _ => None,
+        }
+    }
+
+    /// The name shown to users: `none`, `gap`, `unknown-order`, `limit`, `fault` or `self-check`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gap => "gap",
+            Self::UnknownOrder => "unknown-order",
+            Self::Limit => "limit",
+            Self::Fault => "fault",
+            Self::SelfCheck => "self-check",
+        }
+    }
+}
+
 /// What every event says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventHeader {

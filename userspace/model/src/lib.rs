@@ -18,8 +18,8 @@ mod symbol;
 pub use dbn;
 pub use dbn::Side;
 pub use event::{
-    BookState, Definition, Event, EventHeader, EventSink, Imbalance, Packet, Statistic, Status,
-    VenueEvent,
+    BookState, Definition, Event, EventHeader, EventSink, Imbalance, Packet, StaleReason,
+    Statistic, Status, VenueEvent,
 };
 pub use record::RecordSink;
 pub use symbol::Symbol;
