@@ -1,6 +1,6 @@
 //! One book: what a shard keeps of it, and the view that others get.
 
-use wirebook_model::{BookState, Side, Symbol, UnixNanos};
+use wirebook_model::{BookState, Side, StaleReason, Symbol, UnixNanos};
 
 use crate::digest::Rolling;
 use crate::ladder::Ladder;
@@ -58,7 +58,13 @@ pub(crate) struct BookCore {
     pub(crate) instrument_id: u32,
     pub(crate) channel: u8,
     pub(crate) state: BookState,
+    /// Why the state is `Stale`; `None` in every other state.
+    pub(crate) stale_reason: StaleReason,
     pub(crate) over_limit: bool,
+    /// The book takes no events until it is readmitted.
+    pub(crate) quarantined: bool,
+    /// By the venue's status orders gather without meeting, as before an auction.
+    pub(crate) gathering: bool,
     /// Records have left since the last `F_LAST`: the book is inside a venue's event.
     pub(crate) open: bool,
     /// Sides that the venue has told anew, whole, since the book was last distrusted.
@@ -76,12 +82,15 @@ pub(crate) struct BookCore {
 
 impl BookCore {
     pub(crate) fn new(channel: u8, instrument_id: u32, state: BookState) -> Self {
-        Self {
+        let mut book = Self {
             ladders: [Ladder::default(); 2],
             instrument_id,
             channel,
             state,
+            stale_reason: StaleReason::None,
             over_limit: false,
+            quarantined: false,
+            gathering: false,
             open: false,
             told_sides: [false; 2],
             changed: false,
@@ -91,13 +100,28 @@ impl BookCore {
             records: Rolling::default(),
             last_trade: None,
             symbol: Symbol::default(),
-        }
+        };
+        book.set_state(state);
+        book
     }
 
     /// The channel says what the book is; one that could not hold everything stays stale.
     pub(crate) fn set_state(&mut self, state: BookState) {
-        self.state = if self.over_limit { BookState::Stale } else { state };
+        match (self.over_limit, state) {
+            (true, _) => self.set_stale(StaleReason::Limit),
+            (_, BookState::Stale) => self.set_stale(StaleReason::Gap),
+            _ => {
+                self.state = state;
+                self.stale_reason = StaleReason::None;
+            }
+        }
         self.told_sides = [false; 2];
+    }
+
+    /// Something is missing in the book.
+    pub(crate) fn set_stale(&mut self, reason: StaleReason) {
+        self.state = BookState::Stale;
+        self.stale_reason = reason;
     }
 
     /// The venue told one side whole. With both told, nothing from before a gap is left in the
@@ -106,13 +130,15 @@ impl BookCore {
         self.told_sides[side as usize] = true;
         if self.told_sides == [true; 2] && !self.over_limit {
             self.state = BookState::Live;
+            self.stale_reason = StaleReason::None;
         }
     }
 
     /// The venue spoke of what the book does not hold: expected unless the book was whole.
     pub(crate) fn distrust(&mut self) {
         if self.state == BookState::Live {
-            self.set_state(BookState::Stale);
+            self.set_stale(StaleReason::UnknownOrder);
+            self.told_sides = [false; 2];
         }
     }
 }
@@ -144,6 +170,16 @@ impl<'a> Book<'a> {
     /// Whether the book can be trusted.
     pub fn state(&self) -> BookState {
         self.core.state
+    }
+
+    /// Why the book is stale; `None` where it is not.
+    pub fn stale_reason(&self) -> StaleReason {
+        self.core.stale_reason
+    }
+
+    /// The book's place in [`Books::iter`](crate::Books::iter).
+    pub fn number(&self) -> u32 {
+        self.number
     }
 
     /// True where a limit of the shard kept something out of this book; a `Clear` resets it.

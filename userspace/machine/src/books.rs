@@ -69,16 +69,16 @@ impl<S: RecordSink> BookSink for S {
 
 /// The books of one shard and the tables they share.
 pub struct Books {
-    books: Vec<BookCore>,
-    limits: Limits,
-    tables: Tables,
-    instruments: Index,
-    channels: Box<[Channel; CHANNELS]>,
+    pub(crate) books: Vec<BookCore>,
+    pub(crate) limits: Limits,
+    pub(crate) tables: Tables,
+    pub(crate) instruments: Index,
+    pub(crate) channels: Box<[Channel; CHANNELS]>,
     /// Numbers of the books with `changed` set.
-    changed: Vec<u32>,
+    pub(crate) changed: Vec<u32>,
     /// The best levels as last told, where they are to be told.
-    tops: Option<Tops>,
-    counters: Counters,
+    pub(crate) tops: Option<Tops>,
+    pub(crate) counters: Counters,
 }
 
 impl Books {
@@ -146,6 +146,7 @@ impl Books {
             VenueEvent::Status(status) => {
                 let record = records::status(channel, header, status);
                 self.send(header, RecordRef::from(&record), out);
+                self.set_phase(header, status.action);
                 self.close(header, out);
             }
             VenueEvent::Statistic(statistic) => {
@@ -238,11 +239,11 @@ impl Books {
         }
     }
 
-    fn book(&self, number: u32) -> Book<'_> {
+    pub(crate) fn book(&self, number: u32) -> Book<'_> {
         Book { number, core: &self.books[number as usize], tables: &self.tables }
     }
 
-    fn find(&self, channel: u8, instrument_id: u32) -> Option<u32> {
+    pub(crate) fn find(&self, channel: u8, instrument_id: u32) -> Option<u32> {
         self.instruments.get(instrument_key(channel, instrument_id)).map(|value| value - 1)
     }
 
@@ -257,8 +258,8 @@ impl Books {
             return None;
         }
         let number = self.books.len() as u32;
-        let state = self.channels[usize::from(channel)].state;
-        self.books.push(BookCore::new(channel, instrument_id, state));
+        let Channel { state, gathering, .. } = self.channels[usize::from(channel)];
+        self.books.push(BookCore { gathering, ..BookCore::new(channel, instrument_id, state) });
         self.instruments.insert(instrument_key(channel, instrument_id), number + 1);
         Some(number)
     }
@@ -279,8 +280,11 @@ impl Books {
     }
 
     fn set_book_state(&mut self, number: u32, state: BookState) {
-        self.books[number as usize].set_state(state);
-        self.mark_changed(number);
+        let book = &mut self.books[number as usize];
+        if !book.quarantined {
+            book.set_state(state);
+            self.mark_changed(number);
+        }
     }
 
     fn define(&mut self, header: &EventHeader, definition: &Definition) {
@@ -307,6 +311,10 @@ impl Books {
         body: &VenueEvent,
         out: &mut impl BookSink,
     ) {
+        if self.books[number as usize].quarantined {
+            self.counters.quarantined_events += 1;
+            return;
+        }
         let lines = Edit {
             number,
             book: &mut self.books[number as usize],
@@ -369,7 +377,9 @@ impl Books {
         if last {
             self.tell_top(number, header.channel, out);
             self.mark_changed(number);
-            self.counters.crossed_events += u64::from(self.book(number).crossed());
+            let book = self.book(number);
+            let crossed = !book.core.gathering && book.crossed();
+            self.counters.crossed_events += u64::from(crossed);
         }
     }
 
@@ -393,7 +403,7 @@ impl Books {
         out.record(number, header.channel, record);
     }
 
-    fn mark_changed(&mut self, number: u32) {
+    pub(crate) fn mark_changed(&mut self, number: u32) {
         let book = &mut self.books[number as usize];
         if !book.changed {
             book.changed = true;
@@ -402,6 +412,6 @@ impl Books {
     }
 }
 
-fn instrument_key(channel: u8, instrument_id: u32) -> Key {
+pub(crate) fn instrument_key(channel: u8, instrument_id: u32) -> Key {
     Key { scope: u32::from(channel), id: u64::from(instrument_id) }
 }

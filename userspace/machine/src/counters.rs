@@ -12,6 +12,15 @@ macro_rules! counters {
         }
 
         impl Counters {
+            /// How many counters there are.
+            pub(crate) const COUNT: usize = [$(stringify!($name)),*].len();
+
+            /// Counters with these values, in the order of the fields.
+            pub(crate) fn from_values(values: [u64; Self::COUNT]) -> Self {
+                let [$($name),*] = values;
+                Self { $($name),* }
+            }
+
             /// Each counter's name and value, in the order of the fields.
             pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)*].into_iter()
@@ -46,10 +55,13 @@ counters! {
     /// Events that can mean nothing: size 0, no side or no price where there must be one, or
     /// every instrument where there must be one.
     bad_events,
-    /// Events after which the best bid was at or above the best ask (as before an auction).
+    /// Events after which the best bid was at or above the best ask, but for those before an
+    /// auction or in a halt where the venue's status says so.
     crossed_events,
     /// Events of an instrument for which there was no book left.
     instrument_limit_hits,
+    /// Events of a book that takes none because it is in quarantine.
+    quarantined_events,
     /// Orders for which there was no room.
     order_limit_hits,
     /// Price levels for which there was no room.

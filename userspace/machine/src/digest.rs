@@ -34,6 +34,16 @@ impl Rolling {
         self.word(record.hd.ts_event);
     }
 
+    /// The hash that goes on where another one, of these raw bits, stood.
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// All there is of it.
+    pub(crate) fn to_bits(self) -> u64 {
+        self.0
+    }
+
     /// The hash of all words so far, each bit of which depends on each word.
     pub(crate) fn finish(self) -> u64 {
         let mut hash = self.0;

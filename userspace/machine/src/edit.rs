@@ -6,7 +6,7 @@
 //! it could not do as the venue said.
 
 use dbn::{Action, Side, UNDEF_PRICE};
-use wirebook_model::{BookState, VenueEvent};
+use wirebook_model::{StaleReason, VenueEvent};
 
 use crate::book::{BookCore, LastTrade};
 use crate::counters::Counters;
@@ -272,6 +272,6 @@ impl Edit<'_> {
             LimitHit::Levels => self.counters.level_limit_hits += 1,
         }
         self.book.over_limit = true;
-        self.book.state = BookState::Stale;
+        self.book.set_stale(StaleReason::Limit);
     }
 }

@@ -40,8 +40,42 @@ pub(crate) struct Ladder {
     class_plus_one: u8,
 }
 
+/// A part of the pool: `RUNGS_MIN << class` rungs from `start` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) start: u32,
+    pub(crate) class: u8,
+}
+
+impl Extent {
+    /// One past its last rung; `None` where no pool has such an extent.
+    fn end(&self) -> Option<usize> {
+        let class = usize::from(self.class);
+        (class < CLASSES).then(|| self.start as usize + rungs_of(class))
+    }
+}
+
 impl Ladder {
-    fn capacity(&self) -> usize {
+    /// An empty ladder that holds `extent`.
+    pub(crate) fn with_extent(extent: Option<Extent>) -> Self {
+        extent.map_or_else(Self::default, |Extent { start, class }| Self {
+            start,
+            len: 0,
+            class_plus_one: class + 1,
+        })
+    }
+
+    /// What it holds of the pool.
+    pub(crate) fn extent(&self) -> Option<Extent> {
+        let class = self.class_plus_one.checked_sub(1)?;
+        Some(Extent { start: self.start, class })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
         match self.class_plus_one {
             0 => 0,
             class_plus_one => rungs_of(class_plus_one as usize - 1),
@@ -131,6 +165,50 @@ impl RungPool {
     pub(crate) fn release(&mut self, ladder: &mut Ladder) {
         self.give_back(ladder);
         *ladder = Ladder::default();
+    }
+
+    /// Rungs in the pool.
+    pub(crate) fn limit(&self) -> usize {
+        self.rungs.len()
+    }
+
+    /// Rungs that were ever part of an extent.
+    pub(crate) fn fresh(&self) -> usize {
+        self.fresh
+    }
+
+    /// The free extents: of each class, those that are taken first come first.
+    pub(crate) fn free_extents(&self) -> impl Iterator<Item = Extent> + '_ {
+        self.free.iter().zip(0..).flat_map(move |(&first, class)| {
+            let some = move |start| (start != NONE).then_some(Extent { start, class });
+            std::iter::successors(some(first), move |extent| {
+                some(self.rungs[extent.start as usize].level)
+            })
+        })
+    }
+
+    /// Lays a pool out anew, as one that held these extents; all ladders in it are gone. False,
+    /// and nothing done, where they are not the first `fresh` rungs, each rung once.
+    pub(crate) fn lay_out(
+        &mut self,
+        fresh: usize,
+        held: impl Iterator<Item = Extent>,
+        free: &[Extent],
+    ) -> bool {
+        let mut all: Vec<Extent> = held.chain(free.iter().copied()).collect();
+        all.sort_unstable_by_key(|extent| extent.start);
+        let end = all
+            .iter()
+            .try_fold(0, |end, extent| extent.end().filter(|_| extent.start as usize == end));
+        if end != Some(fresh) || fresh > self.rungs.len() {
+            return false;
+        }
+        self.fresh = fresh;
+        self.free = [NONE; CLASSES];
+        for extent in free.iter().rev() {
+            self.push(usize::from(extent.class), extent.start);
+        }
+        true
     }
 
     /// Moves `ladder` to an extent of `class`, in which its rungs fit.

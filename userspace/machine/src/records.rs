@@ -21,6 +21,8 @@ pub(crate) struct Channel {
     pub(crate) quotes_restore: bool,
     /// State of books that are created from now on.
     pub(crate) state: BookState,
+    /// Whether orders gather without meeting in them.
+    pub(crate) gathering: bool,
     /// The packet that the events now applied came in.
     pub(crate) packet: Packet,
 }
@@ -28,7 +30,13 @@ pub(crate) struct Channel {
 impl Default for Channel {
     fn default() -> Self {
         let packet = Packet { ts_recv: UNDEF_TIMESTAMP, ..Packet::default() };
-        Self { publisher_id: 0, quotes_restore: false, state: BookState::Live, packet }
+        Self {
+            publisher_id: 0,
+            quotes_restore: false,
+            state: BookState::Live,
+            gathering: false,
+            packet,
+        }
     }
 }
 
