@@ -53,6 +53,7 @@ pub struct LastTrade {
 }
 
 /// What a shard keeps of one book beside the tables.
+#[derive(Clone)]
 pub(crate) struct BookCore {
     pub(crate) ladders: Ladders,
     pub(crate) instrument_id: u32,
@@ -116,6 +117,16 @@ impl BookCore {
             }
         }
         self.told_sides = [false; 2];
+    }
+
+    /// The book holds nothing any more, and its venue's event is torn off: what was in the tables
+    /// is not looked at.
+    pub(crate) fn lose(&mut self, reason: StaleReason) {
+        self.ladders = [Ladder::default(); 2];
+        self.over_limit = false;
+        self.open = false;
+        self.told_sides = [false; 2];
+        self.set_stale(reason);
     }
 
     /// Something is missing in the book.

@@ -79,6 +79,8 @@ pub struct Books {
     /// The best levels as last told, where they are to be told.
     pub(crate) tops: Option<Tops>,
     pub(crate) counters: Counters,
+    /// The book that an event is being applied to; stays where that panics.
+    pub(crate) editing: Option<u32>,
 }
 
 impl Books {
@@ -105,6 +107,7 @@ impl Books {
             changed: Vec::with_capacity(instruments),
             tops: None,
             counters: Counters::default(),
+            editing: None,
         })
     }
 
@@ -315,6 +318,7 @@ impl Books {
             self.counters.quarantined_events += 1;
             return;
         }
+        self.editing = Some(number);
         let lines = Edit {
             number,
             book: &mut self.books[number as usize],
@@ -326,6 +330,7 @@ impl Books {
         }
         .apply(body);
         self.complete(number, header, lines, out);
+        self.editing = None;
     }
 
     /// Where a message without lines ends a venue's event, ends it for the readers too.

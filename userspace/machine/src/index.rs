@@ -65,7 +65,26 @@ impl Index {
 
     /// Takes `key` out, if the table holds it.
     pub(crate) fn remove(&mut self, key: Key) {
-        let Some(mut hole) = self.position(key) else { return };
+        if let Some(position) = self.position(key) {
+            self.remove_at(position);
+        }
+    }
+
+    /// Takes out every key but those of which, with their values, `stays` says so. Takes a step for each
+    /// place of the table.
+    pub(crate) fn retain(&mut self, stays: impl Fn(Key, u32) -> bool) {
+        for position in 0..self.entries.len() {
+            // A removal may move a later entry here.
+            while self.entries[position].value != 0
+                && !stays(self.entries[position].key(), self.entries[position].value)
+            {
+                self.remove_at(position);
+            }
+        }
+    }
+
+    fn remove_at(&mut self, position: usize) {
+        let mut hole = position;
         let mut next = (hole + 1) & self.mask;
         while self.entries[next].value != 0 {
             let home = self.home(self.entries[next].key());
@@ -138,6 +157,26 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_stays_is_found(ids in prop::collection::hash_set(0u64..300, 0..60), modulo in 1u64..5) {
+            let mut index = Index::new(60).unwrap();
+            for &id in &ids {
+                index.insert(Key { scope: 1, id }, id as u32 + 1);
+            }
+            index.retain(|key, value| key.id % modulo == 0 && u64::from(value) == key.id + 1);
+            for id in 0..300 {
+                let stays = ids.contains(&id) && id % modulo == 0;
+                prop_assert_eq!(
+                    index.get(Key { scope: 1, id }),
+                    stays.then_some(id as u32 + 1)
+                );
+            }
+            let held = index.entries.iter().filter(|entry| entry.value != 0).count();
+            prop_assert_eq!(held, ids.iter().filter(|&id| id % modulo == 0).count());
         }
     }
 

@@ -6,6 +6,8 @@
 //! it is full and to the one before when three quarters of it are empty. So no book has a depth
 //! limit of its own.
 
+use std::ops::Range;
+
 use wirebook_hugevec::{HugeVec, HugeVecError};
 use zerocopy::FromZeros;
 
@@ -48,6 +50,12 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
+    /// The units of the pool that it covers, each the size of a smallest extent.
+    pub(crate) fn units(&self) -> Range<usize> {
+        let first = self.start as usize / RUNGS_MIN;
+        first..first + (1 << self.class)
+    }
+
     /// One past its last rung; `None` where no pool has such an extent.
     fn end(&self) -> Option<usize> {
         let class = usize::from(self.class);
@@ -167,9 +175,40 @@ impl RungPool {
         *ladder = Ladder::default();
     }
 
+    /// The rungs of a ladder that may name any: `None` where it names none that it can have.
+    pub(crate) fn checked_rungs(&self, ladder: &Ladder) -> Option<&[Rung]> {
+        let Some(extent) = ladder.extent() else {
+            return (ladder.len == 0).then_some(&[]);
+        };
+        let placed = extent.start as usize % RUNGS_MIN == 0 && extent.end()? <= self.fresh;
+        (placed && ladder.len() <= ladder.capacity()).then(|| self.rungs(ladder))
+    }
+
+    /// Takes back every rung of which `held` does not name the unit.
+    pub(crate) fn free_all_but(&mut self, held: &[bool]) {
+        self.free = [NONE; CLASSES];
+        self.fresh = held.iter().rposition(|&held| held).map_or(0, |last| (last + 1) * RUNGS_MIN);
+        let mut unit = 0;
+        while unit < self.fresh / RUNGS_MIN {
+            let free = held[unit..].iter().take_while(|&&held| !held).count();
+            if free == 0 {
+                unit += 1;
+                continue;
+            }
+            let class = (free.ilog2() as usize).min(CLASSES - 1);
+            self.push(class, (unit * RUNGS_MIN) as u32);
+            unit += 1 << class;
+        }
+    }
+
     /// Rungs in the pool.
     pub(crate) fn limit(&self) -> usize {
         self.rungs.len()
+    }
+
+    /// Units of the pool, as [`Extent::units`] counts them, that were ever part of an extent.
+    pub(crate) fn units(&self) -> usize {
+        self.fresh / RUNGS_MIN
     }
 
     /// Rungs that were ever part of an extent.

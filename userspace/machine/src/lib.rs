@@ -52,10 +52,12 @@ mod machine;
 pub mod machines;
 mod phase;
 mod population;
+mod quarantine;
 mod records;
 mod save;
 mod side;
 mod slab;
+mod sweep;
 mod tables;
 mod tops;
 

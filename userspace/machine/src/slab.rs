@@ -53,6 +53,25 @@ impl<T: FromZeros + Copy> Slab<T> {
         self.freed += 1;
     }
 
+    /// The item at `index`, where one was ever put there.
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
+        (index != NIL && (index as usize) < self.fresh).then(|| &self.items[index as usize])
+    }
+
+    /// One past the greatest index that was ever taken.
+    pub(crate) fn end(&self) -> usize {
+        self.fresh
+    }
+
+    /// Takes back every item whose index `held` does not name.
+    pub(crate) fn free_all_but(&mut self, held: &[bool]) {
+        self.freed = 0;
+        for index in (1..self.fresh).rev().filter(|&index| !held[index]) {
+            self.free[self.freed] = index as u32;
+            self.freed += 1;
+        }
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.in_use() == self.items.len() - 1
     }

@@ -40,7 +40,7 @@ pub(crate) struct LevelEntry {
 }
 
 impl LevelEntry {
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.orders == 0 && self.aggregate == 0
     }
 }
@@ -57,7 +57,7 @@ pub(crate) struct Tables {
     pub(crate) orders: Slab<OrderEntry>,
     pub(crate) levels: Slab<LevelEntry>,
     pub(crate) rungs: RungPool,
-    index: Index,
+    pub(crate) index: Index,
 }
 
 /// The two sides of one book; bids first.
