@@ -10,6 +10,7 @@ use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use wirebook_machine::Supervision;
 use wirebook_shm::PageKind;
 use wirebook_wire::Protocol;
 use wirebook_xdp::{LineKey, Vlan};
@@ -30,6 +31,9 @@ pub struct Config {
     /// What each shard has room for.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// What stands behind each book.
+    #[serde(default)]
+    pub machines: MachinesConfig,
     /// Threads that receive and decode.
     #[serde(rename = "worker")]
     pub workers: Vec<WorkerConfig>,
@@ -87,6 +91,45 @@ pub struct LimitsConfig {
     pub orders: usize,
     /// Price levels of one shard.
     pub levels: usize,
+}
+
+/// The machines behind each book.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MachinesConfig {
+    /// Their names, in the order of the chain.
+    pub run: Vec<String>,
+    /// How often machines learn that feed time has passed, in milliseconds of it.
+    pub interval_ms: u64,
+    /// Attempts to rebuild an instrument's machine that fell before it stays down.
+    pub rebuilds_max: u32,
+    /// Records that a shard keeps to rebuild machines from.
+    pub log_records: usize,
+}
+
+impl Default for MachinesConfig {
+    fn default() -> Self {
+        let Supervision { rebuilds_max, log_records } = Supervision::default();
+        Self { run: Vec::new(), interval_ms: 1_000, rebuilds_max, log_records }
+    }
+}
+
+impl MachinesConfig {
+    fn mistake(&self) -> Option<String> {
+        if !(1..=3_600_000).contains(&self.interval_ms) {
+            return Some(format!(
+                "machines.interval_ms: expected 1 to 3600000, found {}",
+                self.interval_ms
+            ));
+        }
+        if !(1..=1 << 24).contains(&self.log_records) {
+            return Some(format!(
+                "machines.log_records: expected 1 to 2^24, found {}",
+                self.log_records
+            ));
+        }
+        None
+    }
 }
 
 /// How a thread waits when it has nothing to do.
@@ -295,6 +338,7 @@ impl Config {
 
     fn mistake(&self) -> Option<String> {
         self.mistake_in_counts()
+            .or_else(|| self.machines.mistake())
             .or_else(|| self.workers.iter().find_map(WorkerConfig::mistake))
             .or_else(|| self.mistake_in_queues())
             .or_else(|| self.mistake_in_channels())

@@ -13,6 +13,7 @@ pub mod idle;
 pub mod intake;
 pub mod intervals;
 pub mod lines;
+pub mod machines;
 pub mod recovery;
 pub mod replay;
 pub mod report;

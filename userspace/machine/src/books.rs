@@ -113,7 +113,11 @@ impl Books {
 
     /// Tells best levels and trades in `Mbp1Msg`s too, from now on.
     pub fn tell_tops(&mut self) {
-        self.tops.get_or_insert_with(|| Tops::new(self.limits.instruments));
+        let mut tops = Tops::new(self.limits.instruments);
+        for (number, book) in (0..).zip(self.iter()) {
+            tops.seed(number, book.best());
+        }
+        self.tops = Some(tops);
     }
 
     /// Names the DBN publisher of a channel's records.

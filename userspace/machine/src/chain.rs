@@ -5,7 +5,7 @@
 //! do not see each other, and what one does to itself the others do not notice. Counts, for each
 //! kind of machine, in [`MachineCounters`].
 
-use dbn::{RecordRef, SystemMsg};
+use dbn::RecordRef;
 use wirebook_model::RecordSink;
 
 use crate::log::{Log, Logged, To};
@@ -118,21 +118,23 @@ impl Chain {
         }
     }
 
-    /// Tells every instrument of a channel that an interval of the feed's time is over, and rebuilds
-    /// the machines that are due.
-    pub fn end_of_interval(&mut self, channel: u8, record: &SystemMsg, out: &mut dyn RecordSink) {
+    /// Feeds a record that is about a whole channel to the machines of each of its instruments. Where
+    /// it is the end of an interval, machines that are due are rebuilt.
+    pub fn channel_record(&mut self, channel: u8, record: RecordRef<'_>, out: &mut dyn RecordSink) {
         if self.populations.is_empty() {
             return;
         }
+        let Some(logged) = Logged::of(record) else { return };
         let at = self.log.next();
-        let ts_event = record.hd.ts_event;
-        let publisher_id = record.hd.publisher_id;
-        self.keep(To::Channel(channel), Logged::EndOfInterval { publisher_id, ts_event }, out);
+        let interval_is_over = matches!(logged, Logged::EndOfInterval { .. });
+        self.keep(To::Channel(channel), logged, out);
         for population in &mut self.populations {
             for number in numbers(&self.channels, channel) {
                 let incidents = &mut self.incidents;
-                population.record(number, at, record.into(), Feed { out, incidents });
-                population.rebuild(number, channel, &self.log, Feed { out, incidents });
+                population.record(number, at, record, Feed { out, incidents });
+                if interval_is_over {
+                    population.rebuild(number, channel, &self.log, Feed { out, incidents });
+                }
             }
         }
     }

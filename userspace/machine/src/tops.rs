@@ -29,6 +29,11 @@ impl Tops {
         Self { told: vec![Told::default(); instruments] }
     }
 
+    /// The best levels of a book, as if they had been told.
+    pub(crate) fn seed(&mut self, number: u32, (bid, ask): (Option<Level>, Option<Level>)) {
+        self.told[number as usize].best = pair(bid, ask);
+    }
+
     /// Notes what a record says; a trade is told at once.
     pub(crate) fn record(&mut self, number: u32, record: &MboMsg) -> Option<Mbp1Msg> {
         let told = &mut self.told[number as usize];
