@@ -5,7 +5,8 @@
 //! messages are next; the decoder says what they mean; here one is the other's sink.
 //!
 //! Promises: what a snapshot brings carries `F_SNAPSHOT`; a request that the recovery thread has
-//! no room for is asked again at the next tick. Counts in [`WorkerCounters`] and in the channel.
+//! no room for is asked again at the next tick; a packet that says more messages than it holds is
+//! believed as far as it holds them, and counted once. Counts in [`WorkerCounters`] and in the channel.
 
 use crate::clock::VenueDay;
 use crate::lines::ChannelSpec;
@@ -14,7 +15,7 @@ use crate::report::{ChannelReport, LineReport};
 use crate::router::{Mailbox, Router};
 use crate::worker::WorkerCounters;
 use std::ops::Range;
-use wirebook_feed::{Channel, Packet, Sink, Source};
+use wirebook_feed::{Applied, Channel, Packet, Sink, Source};
 use wirebook_model::dbn::flags::{LAST, SNAPSHOT};
 use wirebook_model::{
     ALL_INSTRUMENTS, BookState, Event, EventHeader, EventSink, Packet as Times, UnixNanos,
@@ -130,7 +131,7 @@ impl Stream {
         let mut message_count = packet.count;
         if packet.sequence > self.channel.next_sequence() {
             // It may have to wait, and what waits must be whole: another line's whole copy is no
-            // duplicate of half a packet.
+            // duplicate of half a packet. One in order is walked only once, when it is applied.
             let whole = packet.blocks.take_while(Result::is_ok).count();
             if whole < usize::from(packet.count) {
                 out.counters.malformed_packets += 1;
@@ -140,7 +141,7 @@ impl Stream {
                 message_count = whole as u16;
             }
         }
-        let packet = Packet {
+        let arrived = Packet {
             session: packet.session,
             sequence: packet.sequence,
             message_count,
@@ -148,7 +149,9 @@ impl Stream {
             ts_recv,
             bytes: payload,
         };
-        self.channel.arrive(source, &packet, now, &mut Apply { reader: &mut self.reader, out });
+        let parsed = Some(Parsed { payload, packet: &packet });
+        let apply = &mut Apply { reader: &mut self.reader, parsed, out };
+        self.channel.arrive(source, &arrived, now, apply);
     }
 
     /// Lets time pass, and takes what the recovery thread has brought; true where it had.
@@ -158,7 +161,7 @@ impl Stream {
         if self.reader.recovery.is_some() {
             found = self.take_answers(now, out);
         }
-        self.channel.tick(now, &mut Apply { reader: &mut self.reader, out });
+        self.channel.tick(now, &mut Apply { reader: &mut self.reader, parsed: None, out });
         found
     }
 
@@ -206,7 +209,7 @@ impl Stream {
             return self.payload(Source::Retransmit, buffer.bytes(), now, now, out);
         }
         let Self { channel, reader, .. } = self;
-        let apply = &mut Apply { reader, out };
+        let apply = &mut Apply { reader, parsed: None, out };
         match answer {
             Answer::Packet(_) => {}
             Answer::RetransmitFailed { session, messages } => {
@@ -276,9 +279,18 @@ impl Reader {
     }
 }
 
+/// A payload and what it says.
+#[derive(Clone, Copy)]
+struct Parsed<'a> {
+    payload: &'a [u8],
+    packet: &'a TransportPacket<'a>,
+}
+
 /// Does what the channel decides.
 struct Apply<'a, 'o, M> {
     reader: &'a mut Reader,
+    /// The packet that has just arrived.
+    parsed: Option<Parsed<'a>>,
     out: &'a mut Outlet<'o, M>,
 }
 
@@ -288,6 +300,51 @@ impl<M: Mailbox> Apply<'_, '_, M> {
         let times = Times { ts_recv, ts_sent, ts_worker: self.out.ts_worker };
         self.out.router.begin_packet(self.reader.number, sequence, times);
         self.reader.turn_day(ts_recv);
+    }
+
+    /// A packet that waited: only its bytes were kept.
+    #[cold]
+    fn apply_waited(&mut self, packet: &Packet<'_, Session>, skip: u16) -> Applied {
+        match TransportPacket::parse(self.reader.protocol.transport(), packet.bytes) {
+            Ok(parsed) => self.apply_parsed(packet, skip, &parsed),
+            Err(_) => Applied { messages: 0, held: packet.message_count },
+        }
+    }
+
+    #[inline]
+    fn apply_parsed(
+        &mut self,
+        packet: &Packet<'_, Session>,
+        skip: u16,
+        parsed: &TransportPacket<'_>,
+    ) -> Applied {
+        self.begin_packet(packet.sequence, packet.ts_recv, parsed.ts_sent);
+        let mut blocks = parsed.blocks.clone();
+        let cut_before = packet.message_count < parsed.count;
+        let mut index = 0;
+        let mut messages = 0;
+        while let Some(block) = blocks.next() {
+            if cut_before && index == packet.message_count {
+                // Counted as malformed when it arrived.
+                break;
+            }
+            let Ok(message) = block else {
+                self.out.counters.malformed_packets += 1;
+                break;
+            };
+            index += 1;
+            if index <= skip {
+                continue;
+            }
+            let sequence = packet.sequence.saturating_add(u64::from(index - 1));
+            if !self.reader.message(message, sequence, 0, self.out) {
+                // What follows is there all the same, as far as it is whole.
+                let after = blocks.take_while(Result::is_ok).count() as u16;
+                return Applied { messages, held: index + after };
+            }
+            messages += 1;
+        }
+        Applied { messages, held: index }
     }
 
     /// What a channel finds out comes in no packet: the books hear of it as received now.
@@ -314,32 +371,13 @@ impl<M: Mailbox> Apply<'_, '_, M> {
 
 impl<M: Mailbox> Sink<Session> for Apply<'_, '_, M> {
     #[inline]
-    fn apply(&mut self, packet: &Packet<'_, Session>, skip: u16) -> u16 {
-        // It was parsed when it arrived, but only its bytes were kept.
-        let transport = self.reader.protocol.transport();
-        let Ok(parsed) = TransportPacket::parse(transport, packet.bytes) else { return 0 };
-        self.begin_packet(packet.sequence, packet.ts_recv, parsed.ts_sent);
-        let mut applied = 0;
-        let cut_before = packet.message_count < parsed.count;
-        for (index, block) in (0..=u16::MAX).zip(parsed.blocks) {
-            if cut_before && index == packet.message_count {
-                // Counted as malformed when it arrived.
-                break;
+    fn apply(&mut self, packet: &Packet<'_, Session>, skip: u16) -> Applied {
+        match self.parsed {
+            Some(parsed) if std::ptr::eq(parsed.payload, packet.bytes) => {
+                self.apply_parsed(packet, skip, parsed.packet)
             }
-            let Ok(message) = block else {
-                self.out.counters.malformed_packets += 1;
-                break;
-            };
-            if index < skip {
-                continue;
-            }
-            let sequence = packet.sequence.saturating_add(u64::from(index));
-            if !self.reader.message(message, sequence, 0, self.out) {
-                break;
-            }
-            applied += 1;
+            _ => self.apply_waited(packet, skip),
         }
-        applied
     }
 
     fn books_are(&mut self, state: BookState, sequence: u64) {

@@ -254,8 +254,7 @@ impl<S: Copy + Eq> Channel<S> {
         now_ns: u64,
         sink: &mut impl Sink<S>,
     ) {
-        let end = packet.end();
-        self.lines.arrive(source, packet.sequence, end);
+        let mut end = packet.end();
         if end > self.known_end {
             self.sessions.set_ended(false);
         }
@@ -265,16 +264,18 @@ impl<S: Copy + Eq> Channel<S> {
             }
             self.know(end, now_ns);
         } else if !self.guards.pass(Guard::OnlyOnce, end > self.next) {
+            self.lines.arrive(source, packet.sequence, end);
             self.repeat(source, packet.sequence, now_ns, sink);
             return;
         } else if self.may_apply(packet.sequence) {
             self.lines.first(source, packet.sequence, now_ns);
             let skip = self.skip(packet.sequence);
             let applied = sink.apply(packet, skip);
-            self.applied(source, packet.sequence, packet.message_count, applied, now_ns);
+            end = self.applied(source, packet.sequence, packet.message_count, applied, now_ns);
         } else {
             self.hold(source, packet, now_ns, sink);
         }
+        self.lines.arrive(source, packet.sequence, end);
         let is_whole = self.window.is_empty() && self.known_end <= self.next;
         if self.state != State::Live || !is_whole {
             self.settle(now_ns, sink);

@@ -13,7 +13,7 @@ pub struct ChannelCounters {
     pub held: u64,
     /// Packets for which the reorder window had no room; their messages are missing.
     pub overflows: u64,
-    /// Packets that held fewer whole messages than they announced.
+    /// Packets of which fewer messages could be applied than they announced.
     pub short_packets: u64,
     /// Ranges of sequences that no line brought in time.
     pub gaps: u64,

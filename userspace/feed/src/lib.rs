@@ -21,7 +21,7 @@
 //!
 //! ```
 //! use std::ops::Range;
-//! use wirebook_feed::{Channel, Packet, Policy, Sink, Source, State};
+//! use wirebook_feed::{Applied, Channel, Packet, Policy, Sink, Source, State};
 //! use wirebook_model::BookState;
 //!
 //! /// Here every byte is a message.
@@ -32,10 +32,10 @@
 //! }
 //!
 //! impl Sink<u32> for Worker {
-//!     fn apply(&mut self, packet: &Packet<'_, u32>, skip: u16) -> u16 {
+//!     fn apply(&mut self, packet: &Packet<'_, u32>, skip: u16) -> Applied {
 //!         let new = packet.bytes.get(usize::from(skip)..).unwrap_or_default();
 //!         self.messages.extend(new);
-//!         new.len() as u16
+//!         Applied { messages: new.len() as u16, held: packet.bytes.len() as u16 }
 //!     }
 //!     fn books_are(&mut self, state: BookState, _sequence: u64) {
 //!         self.books = Some(state);
@@ -84,6 +84,6 @@ pub use channel::Channel;
 pub use counters::ChannelCounters;
 pub use lines::LineCounters;
 pub use machine::{Recovery, State};
-pub use packet::{Packet, Sink, Source};
+pub use packet::{Applied, Packet, Sink, Source};
 pub use policy::{Doubtfulness, Policy, RetransmitPolicy, SnapshotPolicy, WindowLimits};
 pub use retransmitter::{Retransmitter, RetransmitterCounters, RetransmitterPolicy, Task};

@@ -15,6 +15,8 @@ pub struct Packet<'a, S> {
     /// The first message's sequence; in a packet without messages, the next that will be sent.
     pub sequence: u64,
     /// How many messages the packet says it holds; 0 in a heartbeat and at the end of a session.
+    /// Of a packet ahead of [`Channel::next_sequence`](crate::Channel::next_sequence) this must be
+    /// how many it does hold: it may have to wait, and must not hide another line's whole copy.
     pub message_count: u16,
     /// Nothing will follow `sequence` in this session.
     pub ends_session: bool,
@@ -42,12 +44,24 @@ pub enum Source {
     Retransmit,
 }
 
+/// What became of a packet's messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// How many were applied, one after the other, from `skip` on; those before a malformed one.
+    pub messages: u16,
+    /// How many the packet holds, whatever it announces; those before `skip` included.
+    pub held: u16,
+}
+
 /// Does what a channel decides. Every call is about the channel's one stream of messages.
 pub trait Sink<S> {
-    /// Applies the messages of `packet`, from the one with index `skip` on, and returns how many
-    /// it applied: fewer than announced where the packet ends early or is malformed. What is not
-    /// applied is missing from then on, and recovered like any gap.
-    fn apply(&mut self, packet: &Packet<'_, S>, skip: u16) -> u16;
+    /// Applies the messages of `packet`, from the one with index `skip` on. What the packet holds
+    /// and is not applied is missing from then on, and recovered like any gap. What it announces
+    /// and does not hold is not believed to exist.
+    ///
+    /// `packet.bytes` is the slice that arrived, at the same address, unless the packet had to
+    /// wait.
+    fn apply(&mut self, packet: &Packet<'_, S>, skip: u16) -> Applied;
 
     /// Tells the channel's books their state. `sequence` is the next message to be applied.
     fn books_are(&mut self, state: BookState, sequence: u64);

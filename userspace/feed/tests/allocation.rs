@@ -5,7 +5,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ops::Range;
 use wirebook_feed::{
-    Channel, Packet, Policy, RetransmitPolicy, Retransmitter, RetransmitterPolicy, Sink,
+    Applied, Channel, Packet, Policy, RetransmitPolicy, Retransmitter, RetransmitterPolicy, Sink,
     SnapshotPolicy, Source, Task, WindowLimits,
 };
 use wirebook_model::BookState;
@@ -43,9 +43,9 @@ struct Appliance {
 }
 
 impl Sink<u8> for Appliance {
-    fn apply(&mut self, packet: &Packet<'_, u8>, skip: u16) -> u16 {
+    fn apply(&mut self, packet: &Packet<'_, u8>, skip: u16) -> Applied {
         self.messages += u64::from(packet.message_count - skip);
-        packet.message_count - skip
+        Applied { messages: packet.message_count - skip, held: packet.message_count }
     }
 
     fn books_are(&mut self, _state: BookState, _sequence: u64) {}

@@ -4,7 +4,7 @@
 use pcap_parser::{LegacyPcapReader, PcapBlockOwned, traits::PcapReaderIterator};
 use std::ops::Range;
 use std::path::PathBuf;
-use wirebook_feed::{Channel, Packet, Policy, Sink, Source, State};
+use wirebook_feed::{Applied, Channel, Packet, Policy, Sink, Source, State};
 use wirebook_model::BookState;
 
 /// Ethernet, IPv4 and UDP headers without options.
@@ -20,10 +20,10 @@ struct Log {
 }
 
 impl Sink<()> for Log {
-    fn apply(&mut self, packet: &Packet<'_, ()>, _skip: u16) -> u16 {
+    fn apply(&mut self, packet: &Packet<'_, ()>, _skip: u16) -> Applied {
         self.sequences.push(sequence_of(packet.bytes));
         self.bytes += packet.bytes.len();
-        1
+        Applied { messages: 1, held: 1 }
     }
 
     fn books_are(&mut self, state: BookState, _sequence: u64) {

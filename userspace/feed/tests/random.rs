@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 use wirebook_feed::{
-    Channel, Packet, Policy, RetransmitPolicy, Retransmitter, RetransmitterPolicy, Sink,
+    Applied, Channel, Packet, Policy, RetransmitPolicy, Retransmitter, RetransmitterPolicy, Sink,
     SnapshotPolicy, Source, State, Task, WindowLimits,
 };
 use wirebook_model::BookState;
@@ -41,7 +41,7 @@ struct Books {
 }
 
 impl Sink<u8> for Books {
-    fn apply(&mut self, packet: &Packet<'_, u8>, skip: u16) -> u16 {
+    fn apply(&mut self, packet: &Packet<'_, u8>, skip: u16) -> Applied {
         let (messages, _) = packet.bytes.as_chunks::<8>();
         for (index, message) in messages.iter().enumerate().skip(usize::from(skip)) {
             let sequence = u64::from_le_bytes(*message);
@@ -50,7 +50,8 @@ impl Sink<u8> for Books {
             self.last = sequence;
             self.hold(sequence);
         }
-        (messages.len() as u16).saturating_sub(skip)
+        let held = messages.len() as u16;
+        Applied { messages: held.saturating_sub(skip), held }
     }
 
     fn books_are(&mut self, state: BookState, _sequence: u64) {

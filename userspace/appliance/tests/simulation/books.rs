@@ -1,7 +1,7 @@
 //! The receiver's books, and their comparison with the exchange's.
 
 use std::ops::Range;
-use wirebook_feed::{Packet, Sink};
+use wirebook_feed::{Applied, Packet, Sink};
 use wirebook_machine::{Books, Limits};
 use wirebook_model::dbn::flags;
 use wirebook_model::{
@@ -106,9 +106,10 @@ impl Receiver {
 }
 
 impl Sink<SessionName> for Receiver {
-    fn apply(&mut self, packet: &Packet<'_, SessionName>, skip: u16) -> u16 {
+    fn apply(&mut self, packet: &Packet<'_, SessionName>, skip: u16) -> Applied {
         let blocks = moldudp64::parse(packet.bytes).unwrap().blocks;
         let mut applied = 0;
+        let held = blocks.clone().map_while(Result::ok).count() as u16;
         let new = blocks.map_while(Result::ok).take(packet.message_count.into());
         for message in new.skip(skip.into()) {
             let sequence = packet.sequence + u64::from(skip + applied);
@@ -118,7 +119,7 @@ impl Sink<SessionName> for Receiver {
             assert_eq!(self.decoder.decode(message, sequence, &mut apply), Decoded::Known);
             applied += 1;
         }
-        applied
+        Applied { messages: applied, held }
     }
 
     fn books_are(&mut self, state: BookState, sequence: u64) {

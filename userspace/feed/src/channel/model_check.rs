@@ -1,7 +1,7 @@
 //! Every order of events that a small network can make, tried on the real channel.
 //!
 //! Two lines cut the same four messages into different packets. Each packet comes in any order,
-//! twice, cut short, or never; a retransmit server answers late, twice, short or never; snapshots
+//! twice, cut short, malformed, or never; a retransmit server answers late, twice, short or never; snapshots
 //! come unasked, twice and back in time; a packet of a session that does not exist comes when it
 //! likes. All deadlines are one tick. In every state that can be reached, each message has been
 //! applied at most once and in order, live books hold exactly what is before the next message, and

@@ -4,7 +4,7 @@
 use super::Channel;
 use crate::guard::Guard;
 use crate::machine::{self, Input, Recovery, State, Step, Trust};
-use crate::packet::{Sink, Source};
+use crate::packet::{Applied, Sink, Source};
 use crate::window::Gap;
 
 impl<S: Copy + Eq> Channel<S> {
@@ -67,35 +67,37 @@ impl<S: Copy + Eq> Channel<S> {
     pub(super) fn skip(&self, sequence: u64) -> u16 {
         // A packet that is applied ends after the next message, so this is less than its count.
         let applied = self.next.saturating_sub(sequence) as u16;
-        if self.guards.pass(Guard::OnlyOnce, applied > 0) { applied } else { 0 }
+        if self.guards.pass(Guard::OnlyOnce, applied == 0) { 0 } else { applied }
     }
 
-    /// Messages of a packet have been applied.
+    /// Messages of a packet have been applied. Gives the sequence after the last that it held.
     #[inline]
     pub(super) fn applied(
         &mut self,
         source: Source,
         sequence: u64,
-        message_count: u16,
-        applied: u16,
+        announced: u16,
+        applied: Applied,
         now_ns: u64,
-    ) {
-        let end = sequence.saturating_add(u64::from(message_count));
+    ) -> u64 {
+        let end = sequence.saturating_add(u64::from(applied.held.min(announced)));
         let from = self.next.max(sequence);
-        let reached = from.saturating_add(u64::from(applied)).min(end);
-        let applied = reached.saturating_sub(from);
+        let reached = from.saturating_add(u64::from(applied.messages)).min(end).max(from);
+        let messages = reached - from;
         self.next = reached;
-        self.counters.messages += applied;
+        self.counters.messages += messages;
         if source == Source::Retransmit {
-            self.counters.retransmitted_messages += applied;
+            self.counters.retransmitted_messages += messages;
         }
-        if self.guards.pass(Guard::WholePacket, reached == end) {
-            self.next = end;
-        } else {
-            self.counters.short_packets += 1;
+        if !self.guards.pass(Guard::WholePacket, reached >= end) {
             self.know(end, now_ns);
-            self.ask_from = self.ask_from.min(reached);
+        } else if applied.held >= announced {
+            self.next = reached.max(end);
+            return end;
         }
+        self.counters.short_packets += 1;
+        self.ask_from = self.ask_from.min(reached);
+        end
     }
 
     /// Messages before `end` exist.

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test uses its own part of this")]
 
 use std::ops::Range;
-use wirebook_feed::{Channel, Packet, Policy, Sink, Source};
+use wirebook_feed::{Applied, Channel, Packet, Policy, Sink, Source};
 use wirebook_feed::{RetransmitPolicy, SnapshotPolicy};
 use wirebook_model::BookState;
 
@@ -11,6 +11,9 @@ pub(crate) const B: Source = Source::Line(1);
 pub(crate) const SERVER: Source = Source::Retransmit;
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const SESSION: u32 = 1;
+
+/// A message that nobody can read.
+pub(crate) const MALFORMED: u64 = u64::MAX;
 
 /// What a channel asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,15 +37,16 @@ pub(crate) struct Log {
 }
 
 impl Sink<u32> for Log {
-    /// A message is eight bytes: the sequence that it is meant to have.
-    fn apply(&mut self, packet: &Packet<'_, u32>, skip: u16) -> u16 {
+    /// A message is eight bytes: the sequence that it is meant to have, or [`MALFORMED`].
+    fn apply(&mut self, packet: &Packet<'_, u32>, skip: u16) -> Applied {
         let (messages, _) = packet.bytes.as_chunks::<8>();
         let announced = messages.iter().take(usize::from(packet.message_count));
         let new = announced.skip(usize::from(skip));
         let before = self.applied.len();
-        self.applied.extend(new.map(|message| u64::from_le_bytes(*message)));
+        let new = new.map(|message| u64::from_le_bytes(*message));
+        self.applied.extend(new.take_while(|sequence| *sequence != MALFORMED));
         self.ts_recv.push(packet.ts_recv);
-        (self.applied.len() - before) as u16
+        Applied { messages: (self.applied.len() - before) as u16, held: messages.len() as u16 }
     }
 
     fn books_are(&mut self, state: BookState, _sequence: u64) {
@@ -117,6 +121,19 @@ impl Bench {
             range.clone().take(usize::from(whole)).flat_map(u64::to_le_bytes).collect();
         let message_count = (range.end - range.start) as u16;
         self.arrive(source, session, range.start, message_count, false, &bytes)
+    }
+
+    /// Messages `range`, of which `malformed` cannot be read.
+    pub(crate) fn send_malformed(
+        &mut self,
+        source: Source,
+        range: Range<u64>,
+        malformed: u64,
+    ) -> &mut Self {
+        let said = |sequence| if sequence == malformed { MALFORMED } else { sequence };
+        let bytes: Vec<u8> = range.clone().map(said).flat_map(u64::to_le_bytes).collect();
+        let message_count = (range.end - range.start) as u16;
+        self.arrive(source, SESSION, range.start, message_count, false, &bytes)
     }
 
     pub(crate) fn heartbeat(&mut self, source: Source, sequence: u64) -> &mut Self {

@@ -4,7 +4,7 @@ use super::{MESSAGES_END, Network, PACKETS, SESSION, STRANGE_SESSION};
 use crate::channel::Channel;
 use crate::guard::Guards;
 use crate::machine::State;
-use crate::packet::{Packet, Sink, Source};
+use crate::packet::{Applied, Packet, Sink, Source};
 use crate::policy::{Doubtfulness, Policy, RetransmitPolicy, SnapshotPolicy};
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
@@ -79,8 +79,9 @@ struct Appliance<'a> {
 }
 
 impl Sink<u8> for Appliance<'_> {
-    fn apply(&mut self, packet: &Packet<'_, u8>, skip: u16) -> u16 {
-        let whole = u16::from(packet.bytes[0]).max(skip);
+    fn apply(&mut self, packet: &Packet<'_, u8>, skip: u16) -> Applied {
+        let [whole, held] = [0, 1].map(|index| u16::from(packet.bytes[index]));
+        let whole = whole.max(skip);
         for index in skip..whole {
             let sequence = packet.sequence + u64::from(index);
             let is_mixed = self.books.is_loading && self.books.state != BookState::Stale;
@@ -88,7 +89,7 @@ impl Sink<u8> for Appliance<'_> {
             self.books.last = sequence;
             self.books.messages |= 1 << sequence;
         }
-        whole - skip
+        Applied { messages: whole - skip, held }
     }
 
     fn books_are(&mut self, state: BookState, _sequence: u64) {
@@ -163,20 +164,22 @@ impl Node {
                     world.in_flight[line] &= !(1 << packet);
                 }
                 let (sequence, message_count) = PACKETS[line][packet];
-                let bytes = [message_count as u8 - u8::from(is_short)];
+                let whole = message_count as u8 - u8::from(is_short);
+                // Line A's short packets are cut, line B's end with a message that is malformed.
+                let bytes = [whole, if line == 0 { whole } else { message_count as u8 }];
                 let packet = one(SESSION, sequence, message_count, &bytes);
                 channel.arrive(Source::Line(line as u8), &packet, *now, sink);
             }
             Action::Heartbeat => {
                 left.heartbeats -= 1;
-                let packet = one(SESSION, MESSAGES_END, 0, &[0]);
+                let packet = one(SESSION, MESSAGES_END, 0, &[0; 2]);
                 channel.arrive(Source::Line(0), &packet, *now, sink);
             }
             Action::Answer { first, end } => {
                 left.answers -= 1;
                 let count = (end - first) as u16;
                 let before = channel.counters().retransmitted_messages;
-                let bytes = [count as u8];
+                let bytes = [count as u8; 2];
                 let packet = one(SESSION, first, count, &bytes);
                 channel.arrive(Source::Retransmit, &packet, *now, sink);
                 world.outcome.was_retransmitted |=
@@ -200,7 +203,7 @@ impl Node {
             }
             Action::StrangePacket => {
                 left.strange_packets -= 1;
-                let packet = one(STRANGE_SESSION, 1, 1, &[1]);
+                let packet = one(STRANGE_SESSION, 1, 1, &[1; 2]);
                 channel.arrive(Source::Line(0), &packet, *now, sink);
             }
         }
