@@ -18,6 +18,7 @@
 //! [`UdpReceiver`] takes the place of the first three on a host without XDP
 //! rights, at the price of the kernel's socket path.
 
+mod bind;
 mod clock;
 mod error;
 mod frames;
@@ -30,10 +31,10 @@ mod statistics;
 mod udp;
 mod wait;
 
+pub use bind::{BindMode, SocketConfig, SocketReport};
 pub use error::XdpError;
 pub use interface::Interface;
 pub use join::{Membership, Memberships};
-pub use queue::{BindMode, SocketConfig, SocketReport};
 pub use receiver::{BATCH_MAX, Receiver, RxPacket, Steered};
 pub use sender::FrameSender;
 pub use statistics::{KernelStatistics, SocketStatistics, StatisticsReader};
