@@ -54,7 +54,7 @@ pub struct SocketConfig {
 }
 
 impl SocketConfig {
-    /// The defaults, for one queue of an interface: rings of 16,384, frames of
+    /// The defaults for receiving on one queue of an interface: rings of 16,384, frames of
     /// 2,048 bytes (64 MiB), hugepages, zero-copy where the driver has it.
     pub fn new(interface: impl Into<String>, queue: u32) -> Self {
         Self {
@@ -65,6 +65,13 @@ impl SocketConfig {
             hugepages: true,
             bind: BindMode::Auto,
         }
+    }
+
+    /// The defaults for sending on one queue: rings of 1,024, frames of 4,096 bytes (8 MiB),
+    /// ordinary pages, zero-copy where the driver has it.
+    pub fn for_sending(interface: impl Into<String>, queue: u32) -> Self {
+        let receiving = Self::new(interface, queue);
+        Self { ring_size: 1_024, frame_bytes: 4_096, hugepages: false, ..receiving }
     }
 }
 

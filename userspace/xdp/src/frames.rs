@@ -10,13 +10,16 @@
     reason = "packet memory is shared with the kernel: what makes each access sound is proved here"
 )]
 
-use std::io;
+use std::io::{self, Write};
 use std::num::NonZeroU32;
 use std::ptr;
 
 use wirebook_ebpf::{METADATA_BYTES, Metadata};
 use xsk_rs::config::UmemConfig;
 use xsk_rs::{FrameDesc, Umem};
+
+/// Bytes that the kernel keeps free before each packet (include/uapi/linux/bpf.h).
+const XDP_PACKET_HEADROOM: usize = 256;
 
 /// Packet memory, and who holds which frame of it.
 #[derive(Debug)]
@@ -102,6 +105,27 @@ impl Frames {
 
     pub(crate) fn on_hugepages(&self) -> bool {
         self.hugepages
+    }
+
+    /// Bytes that a packet of ours may have: a frame without the kernel's headroom.
+    pub(crate) fn room(&self) -> usize {
+        self.frame_bytes - XDP_PACKET_HEADROOM
+    }
+
+    /// Puts a packet of at most [`Frames::room`] bytes, of which the rest is cut off, into a frame.
+    ///
+    /// # Safety
+    /// The frame is ours: it came from [`Frames::allocate`] or [`Frames::take_back`] said true for
+    /// it, and it has not been handed over since.
+    #[inline]
+    pub(crate) unsafe fn put(&mut self, descriptor: &mut FrameDesc, packet: &[u8]) {
+        // SAFETY: the descriptor names a frame of this UMEM, which by the caller's promise is ours;
+        // `&mut self` keeps out any slice made by `packet`.
+        let mut data = unsafe { self.umem.data_mut(descriptor) };
+        let mut cursor = data.cursor();
+        cursor.set_pos(0);
+        // Writing to memory does not fail; what is beyond the room is not taken.
+        let _ = cursor.write(packet);
     }
 
     /// Notes that the frame of `descriptor` goes to the kernel.
@@ -209,8 +233,6 @@ pub(crate) fn os_error(error: impl std::error::Error + 'static) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     #[test]

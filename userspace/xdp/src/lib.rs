@@ -17,6 +17,9 @@
 //!
 //! [`UdpReceiver`] takes the place of the first three on a host without XDP
 //! rights, at the price of the kernel's socket path.
+//!
+//! The other way, for the simulated exchange and for playing captures: [`XdpSender`] and
+//! [`FrameSender`] put frames onto an interface.
 
 mod bind;
 mod clock;
@@ -30,6 +33,7 @@ mod sender;
 mod statistics;
 mod udp;
 mod wait;
+mod xdp_sender;
 
 pub use bind::{BindMode, SocketConfig, SocketReport};
 pub use error::XdpError;
@@ -37,9 +41,10 @@ pub use interface::Interface;
 pub use join::{Membership, Memberships};
 pub use receiver::{BATCH_MAX, Receiver, RxPacket, Steered};
 pub use sender::FrameSender;
-pub use statistics::{KernelStatistics, SocketStatistics, StatisticsReader};
+pub use statistics::{KernelStatistics, SenderStatistics, SocketStatistics, StatisticsReader};
 pub use udp::{UdpLine, UdpOptions, UdpPacket, UdpReceiver, UdpReport, UdpStatistics};
 pub use wirebook_ebpf::{
     AttachError, AttachMode, Counters, LineKey, Mode, SteeringError, SteeringOptions, Timestamps,
     Vlan,
 };
+pub use xdp_sender::XdpSender;

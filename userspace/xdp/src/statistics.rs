@@ -19,9 +19,26 @@ pub struct SocketStatistics {
     pub kernel: KernelStatistics,
 }
 
+/// The counters of an [`XdpSender`](crate::XdpSender).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SenderStatistics {
+    /// Packets given to the kernel.
+    pub packets: u64,
+    /// System calls that made it send.
+    pub wakeups: u64,
+    /// Packets that the interface refused, so that they were not sent: its link is down, or a veth
+    /// pair's other side is full. Known in copy mode alone; a device in zero-copy makes us wait.
+    pub refused: u64,
+    /// Packets that were not sent because the kernel could not use their descriptors
+    /// (`XDP_STATISTICS`).
+    pub invalid_descriptors: u64,
+    /// Descriptors on the completion ring that do not name a frame that the kernel held.
+    pub bad_descriptors: u64,
+}
+
 /// The kernel's counters of one socket (`struct xdp_statistics`,
 /// include/uapi/linux/if_xdp.h). Each counts packets dropped before userspace,
-/// but for the last.
+/// but for the last two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KernelStatistics {
     /// Dropped for any reason but a full RX ring.
@@ -32,6 +49,8 @@ pub struct KernelStatistics {
     pub rx_ring_full: u64,
     /// Times the fill ring was found empty.
     pub fill_ring_empty: u64,
+    /// Frames on the TX ring that the kernel could not use.
+    pub tx_invalid_descriptors: u64,
 }
 
 /// Reads the kernel's counters of a receiver's sockets from any thread.
@@ -79,5 +98,6 @@ pub(crate) fn kernel_statistics(socket: BorrowedFd<'_>) -> io::Result<KernelStat
         rx_invalid_descriptors: statistics.rx_invalid_descs,
         rx_ring_full: statistics.rx_ring_full,
         fill_ring_empty: statistics.rx_fill_ring_empty_descs,
+        tx_invalid_descriptors: statistics.tx_invalid_descs,
     })
 }
