@@ -189,6 +189,7 @@ pub struct LinesArgs {
     wirebook sim --interface veth0 --seed 7 --messages 1000000 --duration 30\n  \
     wirebook sim --interface veth0 --group-b 239.192.12.112 --loss 0.01 \\\n      \
         --retransmit 10.99.0.1:26500 --glimpse 10.99.0.1:26600 --linger 10 --json\n  \
+    wirebook sim --interface enp1s0f0 --send xdp --rate 500000 --json\n  \
     wirebook sim --interface veth0 --flow es.mbo.dbn.zst --rate 20000\n  \
     wirebook sim --capture session.pcap.gz --interface veth0 --speed 20\n  \
     wirebook sim --seed 7 --messages 100000 --write market.pcap")]

@@ -6,9 +6,11 @@
 use crate::capture::{self, CaptureKind, Item};
 use crate::cli::SimArgs;
 use crate::clock::{self, VenueDay};
-use crate::exchange::{Judge, Outlet, Pace, Played, ServerReport, Servers, Source, Stage, Truth};
+use crate::exchange::{
+    Judge, Outlet, Pace, Played, SendBy, Sent, ServerReport, Servers, Source, Stage, Truth,
+};
 use crate::housekeeping::Stop;
-use anyhow::{Context, bail};
+use anyhow::bail;
 use jiff::civil::Date;
 use serde_json::{Map, Value, json};
 use std::net::SocketAddrV4;
@@ -20,7 +22,6 @@ use wirebook_machine::Limits;
 use wirebook_simulator::{
     Exchange, FaultCounts, Faults, Line, MarketConfig, PacketConfig, Packets, TranscodeCounts,
 };
-use wirebook_xdp::FrameSender;
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -39,7 +40,7 @@ const SESSION: [u8; 8] = *b"WIREBOOK";
 /// What an exchange has come to.
 struct Summary {
     played: Played,
-    bytes: u64,
+    sent: Sent,
     seconds: f64,
     lines: Vec<(SocketAddrV4, FaultCounts)>,
     servers: Option<ServerReport>,
@@ -90,10 +91,10 @@ fn play(args: &SimArgs) -> anyhow::Result<Summary> {
         stage.play(name(number), &mut session)?;
     }
     stage.linger(args.servers.linger, &session)?;
-    let (played, bytes, counts) = stage.finish()?;
+    let (played, sent, counts) = stage.finish()?;
     Ok(Summary {
         played,
-        bytes,
+        sent,
         seconds: began.elapsed().as_secs_f64(),
         lines: addresses.into_iter().zip(counts).collect(),
         servers: servers.map(Servers::finish).transpose()?,
@@ -208,7 +209,10 @@ fn play_capture(args: &SimArgs, path: &Path, interface: &str) -> anyhow::Result<
         let (found, path) = (capture.kind().name(), path.display());
         bail!("expected a capture of packets, found {found} in {path}");
     }
-    let sender = FrameSender::open(interface)?;
+    if args.send == SendBy::Socket {
+        bail!("a capture is played as frames: expected another way of sending than socket");
+    }
+    let mut outlet = Outlet::open(interface, args.send, Vec::new())?;
     let stop = Stop::on_signals()?;
     let mut pace = Pace::factor(match args.duration {
         Some(0) => 0.0,
@@ -216,21 +220,24 @@ fn play_capture(args: &SimArgs, path: &Path, interface: &str) -> anyhow::Result<
         None => args.speed,
     });
     let mut first_ns = None;
-    let (mut packets, mut bytes_sent) = (0, 0);
+    let mut packets = 0;
     while !stop.is_set()
         && let Some(item) = capture.next()?
     {
         let Item::Packet { ts_recv, bytes, captured_short: false } = item else { continue };
         let first_ns = *first_ns.get_or_insert(ts_recv);
         let at_ns = pace.schedule_ns(ts_recv.saturating_sub(first_ns));
-        pace.wait_until(at_ns, || stop.is_set());
-        sender.send(bytes).with_context(|| format!("cannot send on {interface}"))?;
+        if pace.is_early(at_ns) {
+            outlet.flush()?;
+            pace.wait_until(at_ns, || stop.is_set());
+        }
+        outlet.send_frame(at_ns, bytes)?;
         packets += 1;
-        bytes_sent += bytes.len() as u64;
     }
+    outlet.finish()?;
     Ok(Summary {
         played: Played { packets, ..Played::default() },
-        bytes: bytes_sent,
+        sent: outlet.sent()?,
         seconds: pace.elapsed_ns() as f64 / NS_PER_SECOND as f64,
         lines: Vec::new(),
         servers: None,
@@ -258,7 +265,8 @@ impl Summary {
         let mut object = Map::new();
         object.insert("packets".into(), json!(packets));
         object.insert("messages".into(), json!(messages));
-        object.insert("bytes".into(), json!(self.bytes));
+        object.insert("bytes".into(), json!(self.sent.bytes));
+        object.insert("refused".into(), json!(self.sent.refused));
         object.insert("seconds".into(), json!(self.seconds));
         object.insert("sessions".into(), json!(sessions));
         let line = |(name, (group, counts)): (&str, &(SocketAddrV4, FaultCounts))| {
@@ -286,8 +294,11 @@ impl Summary {
 
     fn print(&self) {
         let Played { packets, messages, .. } = self.played;
-        let Self { bytes, seconds, .. } = self;
+        let (Sent { bytes, refused }, seconds) = (self.sent, self.seconds);
         println!("{packets} packets, {messages} messages, {bytes} bytes in {seconds:.3} s");
+        if refused > 0 {
+            println!("{refused} frames refused by the interface");
+        }
         for (name, (group, counts)) in ["A", "B"].iter().zip(&self.lines) {
             println!("line {name} {group}: {}", counted(counts.named()));
         }

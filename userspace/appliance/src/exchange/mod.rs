@@ -20,7 +20,7 @@ pub use faults::{FaultArgs, PerLine};
 pub use flow::{FlowFiles, Source};
 pub use judge::{Judge, Truth};
 pub use options::{GlimpseAt, Login, RetransmitAt, SendBy, ServerArgs};
-pub use outlet::Outlet;
+pub use outlet::{Outlet, Sent};
 pub use pace::Pace;
 pub use servers::{ServerReport, Servers};
 pub use stage::{Played, Shared, Stage};

@@ -73,6 +73,11 @@ impl Pace {
         }
     }
 
+    /// True where it is too early for what is sent `at_ns` after the start.
+    pub fn is_early(&self, at_ns: u64) -> bool {
+        self.waits && self.elapsed_ns() < at_ns
+    }
+
     /// Waits until `at_ns` after the start or until `is_over`.
     pub fn wait_until(&self, at_ns: u64, is_over: impl Fn() -> bool) {
         if !self.waits {
@@ -117,7 +122,9 @@ mod tests {
         let pace = Pace::factor(1.0);
         pace.wait_until(20_000_000, || false);
         assert!(pace.elapsed_ns() >= 20_000_000);
+        assert!(pace.is_early(3_600 * second_ns) && !pace.is_early(20_000_000));
         let pace = Pace::factor(0.0);
+        assert!(!pace.is_early(3_600 * second_ns));
         pace.rest(Duration::from_millis(20), || false);
         assert!(pace.elapsed_ns() >= 20_000_000);
     }

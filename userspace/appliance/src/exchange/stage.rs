@@ -3,7 +3,7 @@
 //! Arrives: a session's packets. Leaves: each line's deliveries in an [`Outlet`], at their times,
 //! and the packets themselves with the servers, at the time when they are sent.
 
-use crate::exchange::{Outlet, Pace};
+use crate::exchange::{Outlet, Pace, Sent};
 use crate::housekeeping::Stop;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -104,6 +104,7 @@ impl<'a> Stage<'a> {
         packets: &Packets<S>,
     ) -> anyhow::Result<()> {
         for _ in 0..seconds {
+            self.outlet.flush()?;
             self.pace.rest(Duration::from_nanos(END_NS), || self.stop.is_set());
             if self.stop.is_set() {
                 break;
@@ -117,18 +118,18 @@ impl<'a> Stage<'a> {
     ///
     /// # Errors
     /// Fails where nothing can be sent.
-    pub fn finish(mut self) -> anyhow::Result<(Played, u64, Vec<FaultCounts>)> {
+    pub fn finish(mut self) -> anyhow::Result<(Played, Sent, Vec<FaultCounts>)> {
         while let Some(due_ns) = self.faults.next_due_ns().filter(|_| !self.stop.is_set()) {
             self.deliver(due_ns)?;
         }
         self.outlet.finish()?;
-        Ok((self.played, self.outlet.bytes(), self.faults.counts().collect()))
+        Ok((self.played, self.outlet.sent()?, self.faults.counts().collect()))
     }
 
     fn send(&mut self, at_ns: u64, packet: &Packet) -> anyhow::Result<()> {
         // What is under way and due before this packet leaves before it.
         self.deliver(at_ns.saturating_sub(1))?;
-        self.pace.wait_until(at_ns, || self.stop.is_set());
+        self.wait_until(at_ns)?;
         self.now_ns = at_ns;
         self.played.packets += 1;
         self.played.messages += u64::from(packet.messages);
@@ -144,9 +145,18 @@ impl<'a> Stage<'a> {
         self.deliver(at_ns)
     }
 
+    /// Waits for a time; what was sent before it goes out first, and all at once where it is late.
+    fn wait_until(&mut self, at_ns: u64) -> anyhow::Result<()> {
+        if self.pace.is_early(at_ns) {
+            self.outlet.flush()?;
+            self.pace.wait_until(at_ns, || self.stop.is_set());
+        }
+        Ok(())
+    }
+
     fn deliver(&mut self, now_ns: u64) -> anyhow::Result<()> {
         while let Some(delivery) = self.faults.deliver(now_ns) {
-            self.pace.wait_until(delivery.at_ns, || self.stop.is_set());
+            self.wait_until(delivery.at_ns)?;
             self.outlet.send(delivery.line, delivery.at_ns, &delivery.payload)?;
         }
         Ok(())
