@@ -1,9 +1,10 @@
 //! The one thread that is not hot: signals, histograms, heartbeat, and what a person watches.
 //!
-//! Arrives: signals and the hot threads' answers. Leaves: the stop flag, the heartbeat in the
+//! Arrives: signals, the hot threads' answers, the interfaces' counters. Leaves: the stop flag, the heartbeat in the
 //! segment, tables on standard error. Nothing here is waited for by a hot thread.
 
 use crate::clock;
+use crate::nic::Nics;
 use crate::recovery::RecoveryCounters;
 use crate::watch::Watch;
 use crate::worker::WorkerCounters;
@@ -78,6 +79,8 @@ pub struct Duties {
 pub struct Housekeeping {
     /// Latencies of all stages.
     pub histograms: HistogramCollector,
+    /// The interfaces' own counters.
+    pub nics: Nics,
     workers: Vec<ProbeReader<WorkerCounters>>,
     shards: Vec<ProbeReader<Counters>>,
     recovery: Option<ProbeReader<RecoveryCounters>>,
@@ -96,6 +99,7 @@ impl Housekeeping {
         let histograms = HistogramCollector::new();
         Ok(Self {
             histograms,
+            nics: Nics::default(),
             workers: Vec::new(),
             shards: Vec::new(),
             recovery: None,
@@ -198,6 +202,9 @@ impl Housekeeping {
         }
         if let Some(counters) = self.recovery.as_ref().and_then(ProbeReader::take) {
             eprintln!("recovery: {counters:?}");
+        }
+        for drops in self.nics.read() {
+            eprintln!("{drops}");
         }
         eprintln!("{}", self.histograms.report());
     }

@@ -14,6 +14,7 @@ pub mod intake;
 pub mod intervals;
 pub mod lines;
 pub mod machines;
+pub mod nic;
 pub mod recovery;
 pub mod replay;
 pub mod report;

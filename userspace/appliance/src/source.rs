@@ -22,7 +22,8 @@ pub enum Source {
     Socket(Box<UdpReceiver>),
 }
 
-/// Packets lost before userspace, by cause; never to be added to gaps.
+/// Packets that the kernel or a socket lost, by cause; never to be added to gaps, nor to what the
+/// interfaces lost ([`NicDrops`](crate::nic::NicDrops)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Drops {
     /// AF_XDP: dropped for any reason but a full ring.

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::housekeeping::{Housekeeping, Stop};
 use crate::intake::{Intake, join_groups};
 use crate::lines::{ChannelSpec, Lines};
+use crate::nic::{NicDrops, Nics};
 use crate::recovery::link::WorkerEnd;
 use crate::recovery::{Recovery, RecoveryCounters};
 use crate::report::Summary;
@@ -22,7 +23,7 @@ use crate::stages::{OutputRing, RingMailbox, ShardStage, WorkerStage};
 use crate::stream::StreamHistograms;
 use crate::worker::Worker;
 use anyhow::{Context, anyhow};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
@@ -38,6 +39,8 @@ pub struct Finished {
     pub books: Vec<Books>,
     /// Packets lost before userspace.
     pub drops: Drops,
+    /// What the interfaces counted as lost, which may count the same packets.
+    pub nic_drops: Vec<NicDrops>,
     /// Times that a worker waited for a shard.
     pub backpressure: u64,
     /// Events and records that a ring did not take; there are none while all threads live.
@@ -87,6 +90,9 @@ pub fn run(
             idle: worker.idle,
         });
     }
+
+    // Only now: attaching a program may reset a device, and its counters with it.
+    housekeeping.nics = Nics::start(line_interfaces(config));
 
     let mut shards = Vec::new();
     for ((number, shard), mailboxes) in config.shards.iter().enumerate().zip(mailboxes) {
@@ -202,6 +208,12 @@ fn publishers(config: &Config) -> [u16; 256] {
     publishers
 }
 
+/// The interfaces on which lines arrive, each once.
+fn line_interfaces(config: &Config) -> impl Iterator<Item = &str> {
+    let lines = config.channels.iter().flat_map(|channel| &channel.lines);
+    lines.map(|line| line.interface.as_str()).collect::<BTreeSet<_>>().into_iter()
+}
+
 /// The ends of recovery of a worker's channels, by their numbers.
 fn recovery_ends(
     config: &Config,
@@ -286,8 +298,19 @@ fn finish(
     }
     summary.set_books(books.iter());
     intake.read_counters()?;
+    let nic_drops = housekeeping.nics.read();
     // The recorders are gone by now, and have handed over their last samples.
     housekeeping.histograms.collect();
     let latency = housekeeping.histograms.report();
-    Ok(Finished { summary, books, drops, backpressure, lost_in_rings, recovery, intake, latency })
+    Ok(Finished {
+        summary,
+        books,
+        drops,
+        nic_drops,
+        backpressure,
+        lost_in_rings,
+        recovery,
+        intake,
+        latency,
+    })
 }

@@ -39,6 +39,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
 pub fn to_json(finished: &Finished) -> serde_json::Result<Value> {
     let mut object = finished.summary.to_json()?;
     object.insert("drops".into(), serde_json::to_value(finished.drops)?);
+    object.insert("nic_drops".into(), serde_json::to_value(&finished.nic_drops)?);
     object.insert("backpressure".into(), json!(finished.backpressure));
     object.insert("lost_in_rings".into(), json!(finished.lost_in_rings));
     if let Some(recovery) = &finished.recovery {
@@ -53,9 +54,12 @@ fn print_text(finished: &Finished) {
     print!("{}", finished.summary);
     println!("{:>24}  {}", "backpressure", finished.backpressure);
     println!("\n{}\n", finished.latency);
+    for drops in &finished.nic_drops {
+        println!("{drops}");
+    }
     let (lost, drops) = (finished.summary.lost_messages, finished.drops.total());
     println!(
-        "{} lost ({lost} messages that nothing brought back, {drops} packets dropped, {} in rings)",
+        "{} lost ({lost} messages that nothing brought back, {drops} packets dropped by the kernel, {} in rings)",
         lost + drops + finished.lost_in_rings,
         finished.lost_in_rings
     );

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 use tempfile::TempDir;
 use wirebook_shm::SegmentView;
@@ -85,11 +85,15 @@ impl Appliance {
         let folder = common::folder();
         let config = common::write(&folder, "wirebook.toml", config);
         let place = |name: &str| folder.path().join(name);
-        let mut command = common::command(&["run", "--json", "--config"]);
-        command.arg(config).arg("--ready-file").arg(place("ready")).args(options);
+        // With the receiving namespace's own /sys, which holds its interfaces' counters.
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &pair.receiver]);
+        command.arg(common::command::<&str>(&[]).get_program());
+        command.args(["run", "--json", "--config"]).arg(config);
+        command.arg("--ready-file").arg(place("ready")).args(options);
         command.stdout(File::create(place("out")).unwrap());
         command.stderr(File::create(place("log")).unwrap());
-        let child = pair.receiving(|| command.spawn().unwrap());
+        let child = command.spawn().unwrap();
         Self { child, folder }
     }
 
@@ -135,16 +139,21 @@ impl Appliance {
     }
 
     /// Waits for its clean end and gives what it printed, which says that nothing was lost.
-    pub(crate) fn finish(mut self) -> Value {
-        let status = self.wait();
-        assert!(status.success(), "{status}: {}", self.log());
-        let printed = fs::read_to_string(self.folder.path().join("out")).unwrap();
-        let summary: Value = serde_json::from_str(&printed).unwrap();
+    pub(crate) fn finish(self) -> Value {
+        let summary = self.summary();
         assert_eq!(summary["lost_in_rings"], 0);
         for (cause, count) in summary["drops"].as_object().unwrap() {
             assert_eq!(count, 0, "{cause}");
         }
         summary
+    }
+
+    /// Waits for its clean end and gives what it printed, whatever was lost.
+    pub(crate) fn summary(mut self) -> Value {
+        let status = self.wait();
+        assert!(status.success(), "{status}: {}", self.log());
+        let printed = fs::read_to_string(self.folder.path().join("out")).unwrap();
+        serde_json::from_str(&printed).unwrap()
     }
 
     /// Its segment, as another process maps it.
@@ -175,18 +184,23 @@ fn packets_in(log: &str) -> u64 {
     workers.filter_map(packets).sum()
 }
 
+/// Packets that `rx<link>` has taken since it was made.
+pub(crate) fn received(pair: &Pair, link: usize) -> u64 {
+    let name = format!("rx{link}:");
+    // Of the namespace of the thread that reads it.
+    let devices = pair.receiving(|| fs::read_to_string("/proc/thread-self/net/dev").unwrap());
+    let counts = devices.lines().find_map(|line| line.trim().strip_prefix(&name)).unwrap();
+    counts.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
 /// Waits until `rx<link>` has taken `packets` packets since it was made.
 pub(crate) fn await_received(pair: &Pair, link: usize, packets: u64) {
-    let name = format!("rx{link}:");
-    let mut received = 0;
+    let mut count = 0;
     let all = within(PATIENCE, || {
-        // Of the namespace of the thread that reads it.
-        let devices = pair.receiving(|| fs::read_to_string("/proc/thread-self/net/dev").unwrap());
-        let counts = devices.lines().find_map(|line| line.trim().strip_prefix(&name)).unwrap();
-        received = counts.split_whitespace().nth(1).unwrap().parse().unwrap();
-        received >= packets
+        count = received(pair, link);
+        count >= packets
     });
-    assert!(all, "{name} took {received} of {packets} packets");
+    assert!(all, "rx{link} took {count} of {packets} packets");
 }
 
 /// Plays a simulated market over a second, with the program's own player. Not as fast as the link
