@@ -5,20 +5,31 @@
 //! their records. The same code runs on a pinned thread behind a ring and, in a replay, directly
 //! behind the router.
 //!
-//! Promises: events of one mailbox are applied in order, and a record is in the sink before a machine
-//! sees it. Counts in [`wirebook_machine::Counters`] and [`wirebook_machine::MachineCounters`].
+//! Promises: events of one mailbox are applied in order, a record is in the sink before a machine
+//! sees it, and a panic costs one book, which comes back by itself ([`crate::repair`]). Counts in
+//! [`wirebook_machine::Counters`], [`wirebook_machine::MachineCounters`] and
+//! [`crate::repair::RepairCounters`].
 
 use crate::lines::ChannelSpec;
+use crate::repair::{Demand, RepairCounters, Repairs, Step};
 use crate::router::Mailbox;
+use std::collections::BTreeSet;
 use wirebook_machine::{Book, BookSink, Books, Chain, Limits, LimitsError, Supervision};
 use wirebook_model::dbn::{RecordRef, rtype};
-use wirebook_model::{ALL_INSTRUMENTS, Event, RecordSink};
+use wirebook_model::{
+    ALL_INSTRUMENTS, BookState, Event, EventHeader, RecordSink, StaleReason, UnixNanos, VenueEvent,
+};
 
 /// The books and machines of one shard's instruments and where their records go.
 pub struct Shard<S> {
     books: Books,
     machines: Chain,
     sink: S,
+    repairs: Repairs,
+    /// The message that is being applied: whose fault a panic is.
+    applying: EventHeader,
+    /// The stage's time, as last told.
+    now: UnixNanos,
 }
 
 impl<S: RecordSink> Shard<S> {
@@ -28,7 +39,21 @@ impl<S: RecordSink> Shard<S> {
     /// Fails where the memory for the limits cannot be had.
     pub fn new(limits: Limits, sink: S) -> Result<Self, LimitsError> {
         let machines = Chain::new(limits.instruments, Supervision::default());
-        Ok(Self { books: Books::new(limits)?, machines, sink })
+        let repairs = Repairs::new(Vec::new(), 0);
+        let applying = EventHeader {
+            channel: 0,
+            flags: 0,
+            instrument_id: ALL_INSTRUMENTS,
+            sequence: 0,
+            ts_event: 0,
+        };
+        Ok(Self { books: Books::new(limits)?, machines, sink, repairs, applying, now: 0 })
+    }
+
+    /// Lets books that fall come back.
+    pub fn with_repairs(mut self, repairs: Repairs) -> Self {
+        self.repairs = repairs;
+        self
     }
 
     /// Puts machines behind the books. They are fed best levels too, which readers get from the board.
@@ -49,12 +74,122 @@ impl<S: RecordSink> Shard<S> {
     /// Applies one event.
     #[inline]
     pub fn apply(&mut self, event: &Event) {
+        self.applying = event.header;
+        if self.repairs.is_empty() {
+            self.apply_now(event);
+        } else {
+            self.apply_beside_repairs(event);
+        }
+    }
+
+    #[inline]
+    fn apply_now(&mut self, event: &Event) {
         if self.machines.is_empty() {
             self.books.apply(event, &mut self.sink);
         } else {
             let tap = &mut Tap { machines: &mut self.machines, sink: &mut self.sink };
             self.books.apply(event, tap);
         }
+    }
+
+    /// Applies an event while books are on their way back.
+    #[cold]
+    fn apply_beside_repairs(&mut self, event: &Event) {
+        if event.header.instrument_id == ALL_INSTRUMENTS && event.body == VenueEvent::Clear {
+            // Whatever follows fills all books of the channel.
+            while let Some(number) = self.repairs.recovered_with(event.header.channel) {
+                self.books.readmit(number, BookState::Healing);
+            }
+        }
+        match self.repairs.judge(event, self.now) {
+            Step::Apply => self.apply_now(event),
+            Step::Held => {}
+            Step::Begins(number) => {
+                self.books.readmit(number, BookState::Healing);
+                self.apply_now(event);
+            }
+            Step::Ends(number) => {
+                let mut at = 0;
+                while let Some((held, next)) = self.repairs.held(number, event.header.sequence, at)
+                {
+                    at = next;
+                    self.applying = held.header;
+                    self.apply_now(&held);
+                }
+                self.apply_now(event);
+                self.repairs.done(number);
+            }
+            Step::Failed(number) => self.books.quarantine(number, StaleReason::Fault),
+        }
+    }
+
+    /// Asks for books that fell, where their time has come.
+    #[inline]
+    pub fn tend(&mut self, now: UnixNanos) {
+        self.now = now;
+        if !self.repairs.is_empty() {
+            self.repairs.tend(now);
+        }
+    }
+
+    /// A panic interrupted [`Shard::apply`]: puts the one book in the making into quarantine, or,
+    /// where there was none, makes all tables anew. What fell will be asked for again.
+    ///
+    /// # Errors
+    /// Fails where the host has no memory for new tables.
+    #[cold]
+    pub fn recover(&mut self) -> Result<(), LimitsError> {
+        let EventHeader { channel, sequence, .. } = self.applying;
+        match self.books.interrupted() {
+            Some(number) => {
+                self.books.quarantine(number, StaleReason::Fault);
+                self.note_fall(number, channel, sequence);
+                Ok(())
+            }
+            None => self.rebuild(),
+        }
+    }
+
+    /// Takes a book out of service and has it filled anew; false where there is none.
+    #[cold]
+    pub fn renew(&mut self, channel: u8, instrument_id: u32, reason: StaleReason) -> bool {
+        let Some((number, sequence)) = (0..).zip(self.books.iter()).find_map(|(number, book)| {
+            let is_it = book.channel() == channel && book.instrument_id() == instrument_id;
+            is_it.then_some((number, book.sequence()))
+        }) else {
+            return false;
+        };
+        self.books.quarantine(number, reason);
+        self.note_fall(number, channel, sequence);
+        true
+    }
+
+    /// Makes all tables anew: every book is stale until its channel has filled it.
+    ///
+    /// # Errors
+    /// Fails where the host has no memory for a second set of tables.
+    #[cold]
+    pub fn rebuild(&mut self) -> Result<(), LimitsError> {
+        self.books = self.books.emptied()?;
+        if !self.machines.is_empty() {
+            self.books.tell_tops();
+        }
+        let channels: BTreeSet<u8> = self.books.iter().map(|book| book.channel()).collect();
+        self.repairs.shard_fell(channels.into_iter());
+        Ok(())
+    }
+
+    fn note_fall(&mut self, number: u32, channel: u8, sequence: u64) {
+        let instrument_id = (0..).zip(self.books.iter()).find(|&(at, _)| at == number);
+        if let Some((_, book)) = instrument_id {
+            let demand = Demand { channel, instrument_id: book.instrument_id() };
+            self.repairs.fell(number, demand, sequence, self.now);
+        }
+    }
+
+    /// What became of books that fell.
+    pub fn repair_counters(&self) -> RepairCounters {
+        self.repairs.counters()
     }
 
     /// The books.

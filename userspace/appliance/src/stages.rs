@@ -2,15 +2,18 @@
 //!
 //! Arrives: a source or mailboxes. Leaves: events in rings, records in the output ring, books on
 //! the board, latencies and counts for housekeeping. Promises: no allocation, lock, log or system
-//! call in a cycle that finds something, but for the wakeup that a driver asks for.
+//! call in a cycle that finds something, but for the wakeup that a driver asks for. A panic in a
+//! shard's turn costs the book it struck, not the thread.
 
 use crate::clock;
 use crate::config::Idle;
 use crate::idle::{Waiter, nap};
+use crate::incidents::IncidentSender;
 use crate::router::Mailbox;
 use crate::shard::Shard;
 use crate::source::Source;
 use crate::worker::{Worker, WorkerCounters};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wirebook_machine::{Book, Counters, Level};
@@ -123,6 +126,12 @@ impl WorkerStage {
     }
 }
 
+/// Where a shard's records go, and where a reader of the board goes on in them.
+pub trait Output: RecordSink {
+    /// Where the next record will stand.
+    fn cursor(&self) -> Cursor;
+}
+
 /// A shard's output ring as a sink of records.
 pub struct OutputRing {
     writer: Writer,
@@ -139,7 +148,9 @@ impl OutputRing {
     pub fn unpublished(&self) -> u64 {
         self.unpublished
     }
+}
 
+impl Output for OutputRing {
     fn cursor(&self) -> Cursor {
         self.writer.cursor()
     }
@@ -153,11 +164,11 @@ impl RecordSink for OutputRing {
 }
 
 /// A shard on its thread.
-pub struct ShardStage {
+pub struct ShardStage<S = OutputRing> {
     /// One ring a worker.
     pub mailboxes: Vec<GatingReader>,
     /// The books.
-    pub shard: Shard<OutputRing>,
+    pub shard: Shard<S>,
     /// Where their tops are shown.
     pub board: BoardWriter,
     /// DBN publisher of each channel, for the board.
@@ -172,25 +183,42 @@ pub struct ShardStage {
     pub idle: Idle,
     /// Slots of a mailbox that held no event of ours.
     pub bad_slots: u64,
+    /// Tells housekeeping what fell and came back.
+    pub incidents: IncidentSender,
 }
 
-impl ShardStage {
+impl<S: Output> ShardStage<S> {
     /// Runs until `stop`, and then until its mailboxes are empty.
     pub fn run(&mut self, stop: &AtomicBool) {
         let mut waiter = Waiter::new(self.idle);
         loop {
             let stopping = stop.load(Ordering::Acquire);
-            let found = self.take_turns();
+            // Unwind safety: what a panic may have torn is put into quarantine or made anew.
+            let found = match catch_unwind(AssertUnwindSafe(|| self.take_turns())) {
+                Ok(found) => found,
+                Err(_) => self.recover(),
+            };
             self.probe.answer(|| *self.shard.books().counters());
             if !found {
                 self.worker_to_shard.hand_over();
                 self.shard_to_published.hand_over();
+                self.shard.tend(clock::now());
+                self.incidents.send(self.shard.machines_mut(), self.shard.repair_counters());
                 if stopping {
                     return;
                 }
             }
             waiter.cycle(found, nap);
         }
+    }
+
+    /// Goes on after a panic; the events not taken yet still lie in their mailbox.
+    #[cold]
+    fn recover(&mut self) -> bool {
+        if let Err(error) = self.shard.recover() {
+            panic!("a shard that fell cannot be made anew: {error}");
+        }
+        true
     }
 
     fn take_turns(&mut self) -> bool {

@@ -15,7 +15,7 @@ use crate::report::{ChannelReport, LineReport};
 use crate::router::{Mailbox, Router};
 use crate::worker::WorkerCounters;
 use std::ops::Range;
-use wirebook_feed::{Applied, Channel, Packet, Sink, Source};
+use wirebook_feed::{Applied, Channel, Packet, Sink, Source, State};
 use wirebook_model::dbn::flags::{LAST, SNAPSHOT};
 use wirebook_model::{
     ALL_INSTRUMENTS, BookState, Event, EventHeader, EventSink, Packet as Times, UnixNanos,
@@ -23,6 +23,9 @@ use wirebook_model::{
 };
 use wirebook_telemetry::{HistogramCollector, StageHistogram};
 use wirebook_wire::{Decoded, Decoder, Limits, PacketKind, Protocol, Session, TransportPacket};
+
+/// What a shard is told of a book that cannot be repaired now.
+const REFUSED: VenueEvent = VenueEvent::State(BookState::Stale);
 
 /// Answers of the recovery thread that are taken in one cycle.
 const ANSWERS_A_CYCLE: usize = 64;
@@ -71,6 +74,7 @@ pub struct Stream {
     channel: Channel<Session>,
     reader: Reader,
     line_count: u8,
+    has_snapshots: bool,
 }
 
 /// Everything but the order: what the channel's decisions act on.
@@ -82,6 +86,8 @@ struct Reader {
     recovery: Option<WorkerEnd>,
     /// A request for which the recovery thread had no room.
     unasked: Option<Request>,
+    /// The one instrument whose book a snapshot is loaded for, while the channel goes on.
+    repair: Option<u32>,
 }
 
 impl Stream {
@@ -105,8 +111,14 @@ impl Stream {
             (Protocol::IexDeep | Protocol::IexTops, _) => None,
         };
         let (number, protocol) = (spec.number, spec.protocol);
-        let reader = Reader { number, protocol, decoder, day, recovery, unasked: None };
-        Ok(Self { channel: Channel::new(spec.policy), reader, line_count: spec.policy.lines })
+        let reader =
+            Reader { number, protocol, decoder, day, recovery, unasked: None, repair: None };
+        Ok(Self {
+            channel: Channel::new(spec.policy),
+            reader,
+            line_count: spec.policy.lines,
+            has_snapshots: spec.policy.snapshot.is_some(),
+        })
     }
 
     /// Takes the payload of a packet.
@@ -165,6 +177,25 @@ impl Stream {
         found
     }
 
+    /// Fills a book that its shard lost, or all of them, from the venue's snapshot. Where that cannot
+    /// be now, the shard is told that the book is stale, and asks again.
+    #[cold]
+    pub fn repair<M: Mailbox>(&mut self, instrument_id: u32, out: &mut Outlet<'_, M>) {
+        let apply = &mut Apply { reader: &mut self.reader, parsed: None, out };
+        if instrument_id == ALL_INSTRUMENTS {
+            return self.channel.books_lost(apply.out.now, apply);
+        }
+        let is_possible = self.has_snapshots
+            && apply.reader.repair.is_none()
+            && self.channel.state() == State::Live;
+        let (Some(session), true) = (self.channel.session(), is_possible) else {
+            return apply.tell_book(instrument_id, self.channel.next_sequence(), REFUSED, 0);
+        };
+        apply.reader.repair = Some(instrument_id);
+        let sequence = self.channel.next_sequence();
+        apply.reader.ask(Request::Snapshot { session, sequence });
+    }
+
     /// Takes the next message of a file that has no packets: in order, received when it was sent.
     pub fn message<M: Mailbox>(&mut self, message: &[u8], sequence: u64, out: &mut Outlet<'_, M>) {
         let ts_sent = self.reader.decoder.time_of(message).unwrap_or_default();
@@ -210,6 +241,9 @@ impl Stream {
         }
         let Self { channel, reader, .. } = self;
         let apply = &mut Apply { reader, parsed: None, out };
+        if let Some(instrument_id) = apply.reader.repair {
+            return apply.repair(instrument_id, answer, channel.next_sequence(), now);
+        }
         match answer {
             Answer::Packet(_) => {}
             Answer::RetransmitFailed { session, messages } => {
@@ -319,7 +353,7 @@ impl<M: Mailbox> Apply<'_, '_, M> {
         parsed: &TransportPacket<'_>,
     ) -> Applied {
         self.begin_packet(packet.sequence, packet.ts_recv, parsed.ts_sent);
-        let mut blocks = parsed.blocks.clone();
+        let mut blocks = parsed.blocks;
         let cut_before = packet.message_count < parsed.count;
         let mut index = 0;
         let mut messages = 0;
@@ -360,6 +394,59 @@ impl<M: Mailbox> Apply<'_, '_, M> {
         self.out.router.event(&Event { header, body });
     }
 
+    /// Tells one book's shard something that no packet said.
+    fn tell_book(&mut self, instrument_id: u32, sequence: u64, body: VenueEvent, flags: u8) {
+        self.begin_packet(sequence, self.out.now, 0);
+        let channel = self.reader.number;
+        let flags = flags | LAST;
+        let header = EventHeader { channel, flags, instrument_id, sequence, ts_event: 0 };
+        self.out.router.event(&Event { header, body });
+    }
+
+    /// Fills one book from a snapshot, while the channel is live.
+    #[cold]
+    fn repair(&mut self, instrument_id: u32, answer: &Answer, next: u64, now: UnixNanos) {
+        match answer {
+            Answer::Packet(_) | Answer::RetransmitFailed { .. } => {}
+            Answer::SnapshotBegins { .. } => {
+                self.tell_book(instrument_id, next, VenueEvent::Clear, SNAPSHOT);
+            }
+            Answer::SnapshotMessages(batch) => {
+                self.begin_packet(0, now, 0);
+                for message in batch.messages() {
+                    let of_one = &mut OneInstrument { instrument_id, out: self.out.router };
+                    // What is odd in a message was counted when the lines brought it.
+                    let _ = self.reader.decoder.decode(message, 0, of_one);
+                }
+            }
+            Answer::SnapshotEnds { sequence, .. } => {
+                self.end_repair();
+                let live = VenueEvent::State(BookState::Live);
+                self.tell_book(instrument_id, *sequence, live, 0);
+            }
+            Answer::SnapshotFailed { .. } => {
+                self.end_repair();
+                self.tell_book(instrument_id, next, REFUSED, 0);
+            }
+        }
+    }
+
+    /// The link to the recovery thread is free for the channel itself.
+    fn end_repair(&mut self) {
+        self.reader.repair = None;
+        if let Some(recovery) = &mut self.reader.recovery {
+            recovery.end();
+        }
+    }
+
+    /// The channel recovers as a whole and needs the link: a repair under way is called off.
+    fn call_off_repair(&mut self, sequence: u64) {
+        if let Some(instrument_id) = self.reader.repair {
+            self.end_repair();
+            self.tell_book(instrument_id, sequence, REFUSED, 0);
+        }
+    }
+
     /// A snapshot's messages have no sequence in the channel; its end names the one they reach.
     fn snapshot_messages<'m>(&mut self, messages: impl Iterator<Item = &'m [u8]>, now: UnixNanos) {
         self.begin_packet(0, now, 0);
@@ -389,10 +476,12 @@ impl<M: Mailbox> Sink<Session> for Apply<'_, '_, M> {
     }
 
     fn request_retransmit(&mut self, session: Session, messages: Range<u64>) {
+        self.call_off_repair(messages.start);
         self.reader.ask(Request::Retransmit { session, messages });
     }
 
     fn request_snapshot(&mut self, session: Session, sequence: u64) {
+        self.call_off_repair(sequence);
         self.reader.ask(Request::Snapshot { session, sequence });
     }
 
@@ -425,5 +514,19 @@ impl<S: EventSink> EventSink for Flagged<'_, S> {
     fn event(&mut self, event: &Event) {
         let header = EventHeader { flags: event.header.flags | self.flags, ..event.header };
         self.out.event(&Event { header, body: event.body });
+    }
+}
+
+/// The events of one instrument of a snapshot.
+struct OneInstrument<'a, S> {
+    instrument_id: u32,
+    out: &'a mut S,
+}
+
+impl<S: EventSink> EventSink for OneInstrument<'_, S> {
+    fn event(&mut self, event: &Event) {
+        if event.header.instrument_id == self.instrument_id {
+            Flagged { flags: SNAPSHOT, out: self.out }.event(event);
+        }
     }
 }

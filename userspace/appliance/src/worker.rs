@@ -9,11 +9,13 @@
 
 use crate::lines::{ChannelSpec, Lines};
 use crate::recovery::link::WorkerEnd;
+use crate::repair::{Demand, Demands, demands};
 use crate::report::ChannelReport;
 use crate::router::{Mailbox, Router};
 use crate::stream::{Outlet, Stream, StreamHistograms};
 use serde::Serialize;
 use std::ops::AddAssign;
+use std::sync::Arc;
 use wirebook_feed::Source;
 use wirebook_model::UnixNanos;
 use wirebook_telemetry::HistogramCollector;
@@ -67,6 +69,8 @@ pub struct Worker<M> {
     now: UnixNanos,
     /// Messages of a file that has no packets.
     file_messages: u64,
+    /// What shards want of it.
+    demands: Demands,
 }
 
 impl<M: Mailbox> Worker<M> {
@@ -100,7 +104,16 @@ impl<M: Mailbox> Worker<M> {
             .map(|spec| Stream::new(spec, recovery(spec), instruments_max))
             .collect::<Result<_, _>>()?;
         let counters = WorkerCounters::default();
-        Ok(Self { lines, streams, router, counters, histograms, now: 0, file_messages: 0 })
+        Ok(Self {
+            lines,
+            streams,
+            router,
+            counters,
+            histograms,
+            now: 0,
+            file_messages: 0,
+            demands: demands(),
+        })
     }
 
     /// Takes a whole Ethernet frame and finds its line by its destination.
@@ -158,7 +171,21 @@ impl<M: Mailbox> Worker<M> {
         for stream in &mut self.streams {
             found |= stream.tick(self.now, &mut out);
         }
+        while !self.demands.is_empty()
+            && let Some(Demand { channel, instrument_id }) = self.demands.pop()
+        {
+            let channels = self.lines.channels();
+            let place = channels.iter().position(|spec| spec.number == channel);
+            if let Some(stream) = place.and_then(|place| self.streams.get_mut(place)) {
+                stream.repair(instrument_id, &mut out);
+            }
+        }
         found
+    }
+
+    /// The way by which shards want books of this worker's channels anew.
+    pub fn demands(&self) -> Demands {
+        Arc::clone(&self.demands)
     }
 
     /// Takes the next message of a file that holds nothing else: of the first channel, in order,

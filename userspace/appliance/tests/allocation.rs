@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use wirebook::config::Idle;
+use wirebook::incidents::incidents;
 use wirebook::lines::{ChannelSpec, Lines};
 use wirebook::router::Router;
 use wirebook::shard::Shard;
@@ -143,6 +144,7 @@ fn through_rings(protocol: Protocol, frames: &Frames, messages: u64) {
         probe: shard_probe,
         idle: Idle::Spin,
         bad_slots: 0,
+        incidents: incidents(0, Vec::new()).0,
     };
     // With the stop asked for already, a run is one that empties its mailboxes and returns.
     let stop = AtomicBool::new(true);

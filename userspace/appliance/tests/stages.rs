@@ -7,6 +7,7 @@ use common::SimulatedMarket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wirebook::config::Idle;
+use wirebook::incidents::incidents;
 use wirebook::lines::{ChannelSpec, Lines};
 use wirebook::router::Router;
 use wirebook::shard::Shard;
@@ -36,6 +37,7 @@ fn stages(slots: usize, shard_gone: &Arc<AtomicBool>) -> (Worker<RingMailbox>, S
         probe: probe().0,
         idle: Idle::SpinThenYield,
         bad_slots: 0,
+        incidents: incidents(0, Vec::new()).0,
     };
     (Worker::new(lines, LIMITS.instruments, router).unwrap(), stage)
 }

@@ -207,6 +207,12 @@ impl<S: Copy + Eq> Channel<S> {
         }
     }
 
+    /// Whoever keeps the books has lost them: they are recovered as after the widest of gaps.
+    pub fn books_lost(&mut self, now_ns: u64, sink: &mut impl Sink<S>) {
+        self.step(Input::Wide, now_ns, sink);
+        self.settle(now_ns, sink);
+    }
+
     /// Where the channel stands.
     #[inline]
     pub fn state(&self) -> State {
