@@ -31,7 +31,7 @@ pub enum XdpError {
     Umem {
         /// Interface name.
         interface: String,
-        /// RX queue.
+        /// Queue.
         queue: u32,
         /// Size asked for.
         bytes: usize,
@@ -43,7 +43,7 @@ pub enum XdpError {
     Bind {
         /// Interface name.
         interface: String,
-        /// RX queue.
+        /// Queue.
         queue: u32,
         /// What the kernel said.
         source: io::Error,
@@ -96,7 +96,7 @@ fn bind_hint(source: &io::Error) -> &'static str {
     match source.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => " (expected the capability CAP_NET_RAW)",
         Some(libc::EBUSY) => " (another AF_XDP socket holds this queue)",
-        Some(libc::EINVAL) => " (does the interface have this RX queue? see `ethtool -l`)",
+        Some(libc::EINVAL) => " (does the interface have this queue? see `ethtool -l`)",
         Some(libc::ENODEV) => " (no such interface in this network namespace)",
         Some(libc::EOPNOTSUPP) => " (the driver has no zero-copy: bind in copy mode)",
         Some(libc::ENETDOWN) => " (the interface is down)",

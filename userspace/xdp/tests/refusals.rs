@@ -95,7 +95,7 @@ fn a_missing_interface_is_named() {
     assert!(error.to_string().contains("nosuch0 queue 0"), "{error}");
     let config = SocketConfig { ring_size: 64, hugepages: false, ..SocketConfig::new("rx0", 7) };
     let error = pair.receiving(|| Receiver::open(&[config])).unwrap_err();
-    assert!(error.to_string().contains("does the interface have this RX queue"), "{error}");
+    assert!(error.to_string().contains("does the interface have this queue"), "{error}");
 }
 
 #[test]

@@ -37,8 +37,8 @@ pub struct ServerArgs {
 pub enum SendBy {
     /// As Ethernet frames through an AF_PACKET socket; needs CAP_NET_RAW.
     Frames,
-    /// As Ethernet frames through an AF_XDP socket on queue 0, two or three times as many a second;
-    /// zero-copy where the driver has it. Needs CAP_NET_RAW.
+    /// As Ethernet frames through an AF_XDP socket on queue 0, up to 32 in a system call; zero-copy
+    /// where the driver has it. Needs CAP_NET_RAW.
     Xdp,
     /// The same in copy mode, for a driver that sends in zero-copy only with an XDP program.
     XdpCopy,
