@@ -311,6 +311,17 @@ impl<'a> Book<'a> {
         hash.finish()
     }
 
+    /// The levels at which the venue gave a size as one number, and that size.
+    pub(crate) fn aggregates(&self) -> impl Iterator<Item = (Side, i64, u32)> + use<'a> {
+        let book = *self;
+        RestingSide::BOTH.into_iter().flat_map(move |side| {
+            let levels = book.level_indices(side).map(move |index| &book.tables.levels[index]);
+            levels
+                .filter(|level| level.aggregate > 0)
+                .map(move |level| (side.to_dbn(), level.price, level.aggregate))
+        })
+    }
+
     fn levels(&self, side: RestingSide) -> impl Iterator<Item = Level> + use<'a> {
         let tables = self.tables;
         self.level_indices(side).map(move |index| {
