@@ -10,8 +10,8 @@ use dbn::{
 };
 use wirebook_machine::{Books, LastTrade, Limits, QueuePosition};
 use wirebook_model::{
-    ALL_INSTRUMENTS, BookState, Definition, Event, EventHeader, Imbalance, Packet, Side, Statistic,
-    Status, Symbol, VenueEvent,
+    ALL_INSTRUMENTS, BookState, Definition, Event, EventHeader, Imbalance, Packet, Side,
+    StaleReason, Statistic, Status, Symbol, VenueEvent,
 };
 
 const LIMITS: Limits = Limits { instruments: 8, orders: 100, levels: 100 };
@@ -519,4 +519,79 @@ fn tops_are_told_with_each_trade_and_where_a_best_level_changed() {
         "a trade comes with the levels before it"
     );
     assert_eq!(tops(LAST, VenueEvent::Clear), [('R', UNDEF_PRICE, LAST, UNDEF_PRICE, 0, 0)]);
+}
+
+#[test]
+fn a_stale_book_says_why() {
+    let mut shard = Shard::with(Limits { orders: 1, ..LIMITS });
+    let reason = |shard: &Shard| shard.books.get(3, INSTRUMENT).unwrap().stale_reason();
+    let add = |order_id| VenueEvent::Add { order_id, side: Side::Bid, price: 5, size: 1 };
+    shard.says(add(1));
+    assert_eq!(reason(&shard), StaleReason::None);
+    shard.says(VenueEvent::Delete { order_id: 9 });
+    assert_eq!(reason(&shard), StaleReason::UnknownOrder);
+    for (state, says) in [
+        (BookState::Healing, StaleReason::None),
+        (BookState::Stale, StaleReason::Gap),
+        (BookState::Live, StaleReason::None),
+    ] {
+        shard.apply(0, ALL_INSTRUMENTS, VenueEvent::State(state));
+        assert_eq!((shard.state(), reason(&shard)), (state, says));
+    }
+    shard.says(add(2));
+    assert_eq!(reason(&shard), StaleReason::Limit);
+    shard.apply(0, ALL_INSTRUMENTS, VenueEvent::State(BookState::Live));
+    assert_eq!((shard.state(), reason(&shard)), (BookState::Stale, StaleReason::Limit));
+    shard.says(VenueEvent::Clear);
+    shard.apply(0, ALL_INSTRUMENTS, VenueEvent::State(BookState::Live));
+    assert_eq!((shard.state(), reason(&shard)), (BookState::Live, StaleReason::None));
+}
+
+#[test]
+fn a_book_of_a_stale_channel_begins_stale_for_its_gap() {
+    let mut shard = Shard::new();
+    shard.apply(0, ALL_INSTRUMENTS, VenueEvent::State(BookState::Stale));
+    shard.says(VenueEvent::Clear);
+    let book = shard.books.get(3, INSTRUMENT).unwrap();
+    assert_eq!((book.state(), book.stale_reason()), (BookState::Stale, StaleReason::Gap));
+    for number in 0..=u8::MAX {
+        let reason = StaleReason::from_u8(number);
+        assert!(reason.is_none_or(|reason| reason as u8 == number));
+        assert_eq!(reason.is_some(), number < 6);
+    }
+}
+
+#[test]
+fn a_book_may_be_crossed_before_an_auction_and_in_a_halt() {
+    use dbn::StatusAction::{Halt, None, PreOpen, SsrChange, Trading};
+    let mut shard = Shard::new();
+    shard.says(VenueEvent::Level { side: Side::Bid, price: 7, size: 1 });
+    let mut crossed = |id, action: Option<dbn::StatusAction>| {
+        if let Some(action) = action {
+            let status = Status {
+                action: action as u16,
+                reason: 0,
+                trading_event: 0,
+                is_trading: b'~',
+                is_quoting: b'~',
+                is_short_sell_restricted: b'~',
+            };
+            shard.apply(0, id, VenueEvent::Status(status));
+        }
+        let before = shard.books.counters().crossed_events;
+        shard.says(VenueEvent::Level { side: Side::Ask, price: 6, size: 1 });
+        shard.books.counters().crossed_events - before
+    };
+    for (id, action, counts) in [
+        (INSTRUMENT, Option::None, 1),
+        (INSTRUMENT, Some(PreOpen), 0),
+        (INSTRUMENT, Some(SsrChange), 0),
+        (INSTRUMENT, Some(None), 0),
+        (INSTRUMENT, Some(Trading), 1),
+        (INSTRUMENT + 1, Some(Halt), 1),
+        (ALL_INSTRUMENTS, Some(Halt), 0),
+        (ALL_INSTRUMENTS, Some(Trading), 1),
+    ] {
+        assert_eq!(crossed(id, action), counts, "{id} {action:?}");
+    }
 }

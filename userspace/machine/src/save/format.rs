@@ -137,3 +137,25 @@ pub(super) struct SavedOrder {
     pub(super) id: U64,
     pub(super) size: U32,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+    use crate::save::reader::VERSION;
+
+    #[test]
+    fn another_layout_is_another_version() {
+        let sizes = [
+            size_of::<Header>(),
+            size_of::<Totals>(),
+            size_of::<SavedChannel>(),
+            size_of::<U64>() * Counters::COUNT,
+            size_of::<SavedExtent>(),
+            size_of::<SavedBook>(),
+            size_of::<SavedLevel>(),
+            size_of::<SavedOrder>(),
+        ];
+        assert_eq!((VERSION, sizes), (1, [20, 20, 29, 112, 5, 130, 16, 12]));
+    }
+}
