@@ -9,7 +9,7 @@ use crate::books::Limits;
 use crate::side::RestingSide;
 use crate::slab::NIL;
 
-const LIMITS: Limits = Limits { instruments: 4, orders: 300, levels: 100 };
+const LIMITS: Limits = Limits { instruments: 4, orders: 300, levels: 200 };
 
 /// The number of the book that is torn; its instrument is one more.
 const TORN: u32 = 1;
@@ -73,6 +73,10 @@ fn assert_confined(mut books: Books, what: &str) {
     for books in [&mut books, &mut control] {
         let clear = event(TORN + 1, 700, VenueEvent::Clear);
         books.apply(&clear, &mut ());
+        for price in -80..0 {
+            let level = VenueEvent::Level { side: Side::Bid, price, size: 1 };
+            books.apply(&event(TORN + 1, 700, level), &mut ());
+        }
         flow(700, 200).for_each(|event| books.apply(&event, &mut ()));
     }
     assert_eq!(others(&books), others(&control), "{what}");
@@ -95,11 +99,50 @@ fn assert_all_comes_back(mut books: Books, what: &str) {
     assert_eq!(books.book(0).bids().count(), LIMITS.levels, "{what}");
 }
 
-/// The best level of a side of the torn book, and the first order of its worst.
-fn parts(books: &Books, side: RestingSide) -> (u32, u32) {
-    let rungs = books.tables.rungs.rungs(&books.books[TORN as usize].ladders[side as usize]);
-    let order = rungs.iter().map(|rung| books.tables.levels[rung.level].first);
-    (rungs[rungs.len() - 1].level, order.into_iter().find(|&first| first != NIL).unwrap())
+/// Tears a book at a level and at an order.
+type Tear = fn(&mut Books, level: u32, order: u32);
+
+/// So many of them tear the lists of the book that holds the level and the order.
+const TEARS_OF_LISTS: usize = 12;
+
+const TEARS: [(&str, Tear); 15] = [
+    ("a queue that meets itself", |b, _, order| b.tables.orders[order].behind = order),
+    ("a link outside", |b, _, order| b.tables.orders[order].behind = u32::MAX),
+    ("a link back outside", |b, _, order| b.tables.orders[order].ahead = u32::MAX - 1),
+    ("a cut queue", |b, _, order| b.tables.orders[order].behind = NIL),
+    ("an order of another level", |b, level, order| b.tables.orders[order].level = level),
+    ("an order of no level", |b, _, order| b.tables.orders[order].level = u32::MAX),
+    ("another id", |b, _, order| b.tables.orders[order].id ^= 1 << 40),
+    ("a level that counts wrong", |b, level, _| b.tables.levels[level].orders += 1),
+    ("a level of nothing", |b, level, _| b.tables.levels[level].first = NIL),
+    ("a level outside", |b, level, _| b.tables.levels[level].last = u32::MAX),
+    ("another price", |b, level, _| b.tables.levels[level].price = 1 << 50),
+    ("another book's orders", |b, level, _| {
+        let ladder = &b.books[0].ladders[0];
+        let theirs = b.tables.rungs.rungs(ladder)[0].level;
+        b.tables.levels[level].first = b.tables.levels[theirs].first;
+    }),
+    ("another book's ladder", |b, _, _| {
+        b.books[TORN as usize].ladders = b.books[2].ladders;
+    }),
+    ("an order that no one holds", |b, level, _| {
+        let entry = crate::tables::OrderEntry { id: 9, size: 1, level, ahead: 0, behind: 0 };
+        b.tables.orders.take(entry).unwrap();
+    }),
+    ("a place given back twice", |b, level, order| {
+        b.tables.orders.give_back(order);
+        b.tables.levels.give_back(level);
+    }),
+];
+
+/// The best level of a side of a book, and the first of two orders at another.
+fn parts(books: &Books, number: u32, side: RestingSide) -> (u32, u32) {
+    let rungs = books.tables.rungs.rungs(&books.books[number as usize].ladders[side as usize]);
+    let mut first = rungs.iter().map(|rung| books.tables.levels[rung.level].first);
+    (
+        rungs[rungs.len() - 1].level,
+        first.find(|&first| books.tables.orders[first].behind != NIL).unwrap(),
+    )
 }
 
 #[test]
@@ -109,42 +152,29 @@ fn a_whole_book_goes_and_the_others_stay() {
 
 #[test]
 fn torn_lists_are_confined() {
-    type Tear = fn(&mut Books, level: u32, order: u32);
-    let tears: [(&str, Tear); 15] = [
-        ("a queue that meets itself", |b, _, order| b.tables.orders[order].behind = order),
-        ("a link outside", |b, _, order| b.tables.orders[order].behind = u32::MAX),
-        ("a link back outside", |b, _, order| b.tables.orders[order].ahead = u32::MAX - 1),
-        ("a cut queue", |b, _, order| b.tables.orders[order].behind = NIL),
-        ("an order of another level", |b, level, order| b.tables.orders[order].level = level),
-        ("an order of no level", |b, _, order| b.tables.orders[order].level = u32::MAX),
-        ("another id", |b, _, order| b.tables.orders[order].id ^= 1 << 40),
-        ("a level that counts wrong", |b, level, _| b.tables.levels[level].orders += 1),
-        ("a level of nothing", |b, level, _| b.tables.levels[level].first = NIL),
-        ("a level outside", |b, level, _| b.tables.levels[level].last = u32::MAX),
-        ("another price", |b, level, _| b.tables.levels[level].price = 1 << 50),
-        ("another book's orders", |b, level, _| {
-            let ladder = &b.books[0].ladders[0];
-            let theirs = b.tables.rungs.rungs(ladder)[0].level;
-            b.tables.levels[level].first = b.tables.levels[theirs].first;
-        }),
-        ("another book's ladder", |b, _, _| {
-            b.books[TORN as usize].ladders = b.books[2].ladders;
-        }),
-        ("an order that no one holds", |b, level, _| {
-            let entry = crate::tables::OrderEntry { id: 9, size: 1, level, ahead: 0, behind: 0 };
-            b.tables.orders.take(entry).unwrap();
-        }),
-        ("a place given back twice", |b, level, order| {
-            b.tables.orders.give_back(order);
-            b.tables.levels.give_back(level);
-        }),
-    ];
     for side in RestingSide::BOTH {
-        for (what, tear) in tears {
+        for (what, tear) in TEARS {
             let mut books = after_flow();
-            let (level, order) = parts(&books, side);
+            let (level, order) = parts(&books, TORN, side);
             tear(&mut books, level, order);
             assert_confined(books, what);
+        }
+    }
+}
+
+#[test]
+fn a_neighbour_that_is_torn_in_any_way_is_noticed() {
+    for side in RestingSide::BOTH {
+        for (what, tear) in &TEARS[..TEARS_OF_LISTS] {
+            let mut books = after_flow();
+            let (level, order) = parts(&books, 2, side);
+            tear(&mut books, level, order);
+            books.quarantine(TORN, StaleReason::Fault);
+            let reasons = [0, 2].map(|number| books.book(number).stale_reason());
+            assert_eq!(reasons[1], StaleReason::Fault, "{what}");
+            assert_ne!(reasons[0], StaleReason::Fault, "{what}");
+            assert_eq!(others(&books)[0], others(&after_flow())[0], "{what}");
+            assert_all_comes_back(books, what);
         }
     }
 }
