@@ -180,8 +180,8 @@ impl RungPool {
         let Some(extent) = ladder.extent() else {
             return (ladder.len == 0).then_some(&[]);
         };
-        let placed =
-            (extent.start as usize).is_multiple_of(RUNGS_MIN) && extent.end()? <= self.fresh;
+        let aligned = (extent.start as usize).is_multiple_of(RUNGS_MIN);
+        let placed = aligned && extent.end()? <= self.fresh;
         (placed && ladder.len() <= ladder.capacity()).then(|| self.rungs(ladder))
     }
 

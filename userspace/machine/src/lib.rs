@@ -13,10 +13,14 @@
 //!   the book fills in; what the book cannot fill in does not leave.
 //! - The same events give the same records and the same [`Books::digest`], on any host and over
 //!   any number of shards. No clock is read and nothing is random.
+//! - [`Books::save`] and [`Books::restore`]: books that were saved go on as those would have that
+//!   were not. [`Books::quarantine`] keeps the fault of one book from the others, and a [`Shadow`]
+//!   finds such a fault.
 //!
 //! It counts in [`Counters`] what it could not do as the venue said; where something is missing in
 //! a book from then on (an unknown order, a limit), the book is
-//! [`Stale`](wirebook_model::BookState::Stale) and its records carry `F_MAYBE_BAD_BOOK`.
+//! [`Stale`](wirebook_model::BookState::Stale), says why ([`Book::stale_reason`]), and its records
+//! carry `F_MAYBE_BAD_BOOK`.
 //!
 //! ```
 //! use wirebook_machine::{Books, Limits};

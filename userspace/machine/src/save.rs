@@ -34,7 +34,6 @@ use crate::counters::Counters;
 use crate::digest::Rolling;
 use crate::ladder::{Extent, Ladder};
 use crate::side::RestingSide;
-use crate::slab::NIL;
 use crate::tables::Terms;
 use format::{Header, SavedBook, SavedChannel, SavedExtent, SavedLevel, SavedOrder, Totals};
 pub use reader::RestoreError;
@@ -127,8 +126,9 @@ impl Books {
                     orders: level.orders.into(),
                 },
             );
+            // A queue that meets itself ends where its level says.
             let mut next = level.first;
-            while next != NIL {
+            for _ in 0..level.orders {
                 let order = &self.tables.orders[next];
                 put(bytes, &SavedOrder { id: order.id.into(), size: order.size.into() });
                 next = order.behind;

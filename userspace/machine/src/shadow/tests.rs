@@ -61,7 +61,8 @@ impl Pair {
 
 #[test]
 fn a_broken_book_is_found_at_the_next_event() {
-    let breaks: [(&str, fn(&mut Pair)); 7] = [
+    type Break = fn(&mut Pair);
+    let breaks: [(&str, Break); 7] = [
         ("Bid level 0", |pair| pair.level(1).size += 1),
         ("Bid level 1", |pair| pair.level(3).price = 8),
         ("Ask level 0", |pair| pair.level(4).orders = 2),
