@@ -31,6 +31,9 @@ pub struct Config {
     /// What each shard has room for.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// Which books are checked against a plain model as they change.
+    #[serde(default)]
+    pub check: CheckConfig,
     /// What stands behind each book.
     #[serde(default)]
     pub machines: MachinesConfig,
@@ -93,6 +96,14 @@ pub struct LimitsConfig {
     pub levels: usize,
 }
 
+/// The self-check.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckConfig {
+    /// Symbols or instrument ids of the books.
+    pub shadow: Vec<String>,
+}
+
 /// The machines behind each book.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -115,6 +126,11 @@ impl Default for MachinesConfig {
 }
 
 impl MachinesConfig {
+    /// How often machines learn that feed time has passed.
+    pub fn interval_ns(&self) -> u64 {
+        self.interval_ms * 1_000_000
+    }
+
     fn mistake(&self) -> Option<String> {
         if !(1..=3_600_000).contains(&self.interval_ms) {
             return Some(format!(

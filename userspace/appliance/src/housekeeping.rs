@@ -4,6 +4,7 @@
 //! segment, tables on standard error. Nothing here is waited for by a hot thread.
 
 use crate::clock;
+use crate::incidents::IncidentReader;
 use crate::nic::Nics;
 use crate::recovery::RecoveryCounters;
 use crate::watch::Watch;
@@ -81,6 +82,8 @@ pub struct Housekeeping {
     pub histograms: HistogramCollector,
     /// The interfaces' own counters.
     pub nics: Nics,
+    /// What shards have to say of what fell.
+    pub incidents: Vec<IncidentReader>,
     workers: Vec<ProbeReader<WorkerCounters>>,
     shards: Vec<ProbeReader<Counters>>,
     recovery: Option<ProbeReader<RecoveryCounters>>,
@@ -100,6 +103,7 @@ impl Housekeeping {
         Ok(Self {
             histograms,
             nics: Nics::default(),
+            incidents: Vec::new(),
             workers: Vec::new(),
             shards: Vec::new(),
             recovery: None,
@@ -157,6 +161,7 @@ impl Housekeeping {
             std::thread::sleep(CYCLE);
             segment.heartbeat(clock::now());
             self.histograms.collect();
+            self.incidents.iter().for_each(IncidentReader::log);
             // A stop ends the threads too, so it is looked at after them.
             if !all_live() && !stop.is_set() {
                 bail!("a hot thread has died");

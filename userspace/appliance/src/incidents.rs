@@ -5,9 +5,12 @@
 //! counters still hold it.
 
 use crate::repair::RepairCounters;
+use crate::self_check::Parted;
+use crate::shard::Shard;
 use crossbeam_queue::ArrayQueue;
 use std::sync::Arc;
-use wirebook_machine::{Chain, Change, Incident};
+use wirebook_machine::{Change, Incident};
+use wirebook_model::RecordSink;
 
 /// Incidents on their way to the log.
 const INCIDENTS_MAX: usize = 256;
@@ -17,6 +20,7 @@ const INCIDENTS_MAX: usize = 256;
 enum Told {
     Machine(Incident),
     Books { before: RepairCounters, now: RepairCounters },
+    Parted(Parted),
 }
 
 /// A shard's end.
@@ -42,10 +46,14 @@ pub fn incidents(shard: usize, machines: Vec<String>) -> (IncidentSender, Incide
 
 impl IncidentSender {
     /// Sends what is new.
-    pub fn send(&mut self, machines: &mut Chain, books: RepairCounters) {
-        for incident in machines.incidents() {
+    pub fn send<S: RecordSink>(&mut self, shard: &mut Shard<S>) {
+        for parted in shard.parted() {
+            let _ = self.queue.push(Told::Parted(parted));
+        }
+        for incident in shard.machines_mut().incidents() {
             let _ = self.queue.push(Told::Machine(incident));
         }
+        let books = shard.repair_counters();
         if books != self.told {
             let _ = self.queue.push(Told::Books { before: self.told, now: books });
             self.told = books;
@@ -60,6 +68,11 @@ impl IncidentReader {
             match told {
                 Told::Machine(incident) => self.log_machine(&incident),
                 Told::Books { before, now } => self.log_books(before, now),
+                Told::Parted(Parted { channel, instrument_id, difference }) => tracing::error!(
+                    "shard {}: the self-check of instrument {instrument_id} of channel {channel} \
+                     failed: {difference}",
+                    self.shard
+                ),
             }
         }
     }

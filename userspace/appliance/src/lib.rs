@@ -2,6 +2,7 @@
 //!
 //! To follow one packet, read [`topology`], then [`worker`], [`router`] and [`shard`].
 
+pub mod appliance;
 pub mod capture;
 pub mod cli;
 pub mod clock;
@@ -21,6 +22,7 @@ pub mod repair;
 pub mod replay;
 pub mod report;
 pub mod router;
+pub mod self_check;
 pub mod shard;
 pub mod source;
 pub mod stages;
@@ -29,3 +31,5 @@ pub mod stream;
 pub mod topology;
 pub mod watch;
 pub mod worker;
+
+pub use appliance::Appliance;

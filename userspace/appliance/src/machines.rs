@@ -29,6 +29,11 @@ impl MachineKinds {
         self.own.push((name.to_owned(), Box::new(add)));
     }
 
+    /// True where no machine is to run.
+    pub fn are_none(&self, config: &MachinesConfig) -> bool {
+        self.own.is_empty() && config.run.is_empty()
+    }
+
     /// A shard's chain as the configuration wants it.
     ///
     /// # Errors

@@ -15,6 +15,7 @@
 
 use crossbeam_queue::ArrayQueue;
 use serde::Serialize;
+use std::ops::AddAssign;
 use std::sync::Arc;
 use wirebook_model::dbn::flags::SNAPSHOT;
 use wirebook_model::{ALL_INSTRUMENTS, BookState, Event, UnixNanos, VenueEvent};
@@ -64,6 +65,16 @@ pub struct RepairCounters {
     pub failed_attempts: u64,
     /// Books that stay down.
     pub given_up: u64,
+}
+
+impl AddAssign for RepairCounters {
+    fn add_assign(&mut self, other: Self) {
+        self.falls += other.falls;
+        self.shard_rebuilds += other.shard_rebuilds;
+        self.repaired += other.repaired;
+        self.failed_attempts += other.failed_attempts;
+        self.given_up += other.given_up;
+    }
 }
 
 /// What is to be done with an event of a fallen book.

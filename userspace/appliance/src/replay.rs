@@ -8,10 +8,12 @@
 
 use crate::capture::{self, Capture, CaptureError, CaptureKind, DbnEvents, Item, LineFinder};
 use crate::cli::{InputArgs, LimitArgs};
-use crate::config::Config;
+use crate::config::{CheckConfig, Config, MachinesConfig};
 use crate::lines::{ChannelSpec, Lines};
+use crate::machines::MachineKinds;
 use crate::report::ChannelReport;
 use crate::router::Router;
+use crate::self_check::SelfCheck;
 use crate::shard::Shard;
 use crate::worker::{Worker, WorkerCounters};
 use anyhow::bail;
@@ -36,6 +38,17 @@ pub struct InputCounters {
     pub skipped_records: u64,
     /// DBN records that contradict their format.
     pub malformed_records: u64,
+}
+
+/// What stands behind and beside the books of a replay.
+#[derive(Default)]
+pub struct Behind {
+    /// The machines that can be named.
+    pub kinds: MachineKinds,
+    /// Those that are, and how they are kept.
+    pub machines: MachinesConfig,
+    /// The books that are checked against a model.
+    pub check: CheckConfig,
 }
 
 /// What a replay ends with.
@@ -72,13 +85,29 @@ impl<S: RecordSink> Replay<S> {
         limits: LimitArgs,
         sinks: impl IntoIterator<Item = S>,
     ) -> anyhow::Result<Replayed<S>> {
+        Self::with(input, limits, &Behind::default(), sinks)
+    }
+
+    /// The same, with machines behind the books and models beside them.
+    ///
+    /// # Errors
+    /// As [`Replay::run`], and for the name of a machine that nobody knows.
+    pub fn with(
+        input: &InputArgs,
+        limits: LimitArgs,
+        behind: &Behind,
+        sinks: impl IntoIterator<Item = S>,
+    ) -> anyhow::Result<Replayed<S>> {
         let kind = kind_of_all(&input.files)?;
         let channels = Channels::find(input, kind)?;
         let shards = sinks
             .into_iter()
-            .map(|sink| new_shard(limits, channels.specs(), sink))
+            .map(|sink| new_shard(limits, channels.specs(), behind, sink))
             .collect::<Result<_, _>>()?;
-        let router = Router::new(shards);
+        let mut router = Router::new(shards);
+        if !behind.kinds.are_none(&behind.machines) {
+            router = router.with_intervals(behind.machines.interval_ns());
+        }
         let path = match channels {
             Channels::Packets(lines) => {
                 DecodePath::Packets(Box::new(Worker::new(lines, limits.instruments_max, router)?))
@@ -182,14 +211,18 @@ fn take_records<S: RecordSink>(
 fn new_shard<S: RecordSink>(
     limits: LimitArgs,
     specs: &[ChannelSpec],
+    behind: &Behind,
     sink: S,
 ) -> anyhow::Result<Shard<S>> {
+    let machines = behind.kinds.chain(&behind.machines, limits.instruments_max)?;
     let limits = Limits {
         instruments: limits.instruments_max,
         orders: limits.orders_max,
         levels: limits.levels_max,
     };
-    let mut shard = Shard::new(limits, sink)?;
+    let mut shard = Shard::new(limits, sink)?
+        .with_machines(machines)
+        .with_check(SelfCheck::new(behind.check.shadow.clone()));
     for spec in specs {
         shard.set_channel(spec);
     }

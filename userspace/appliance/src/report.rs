@@ -1,15 +1,18 @@
 //! What a run or a replay ends with: counts, digest and books, as text or as one JSON object.
 
+use crate::repair::RepairCounters;
 use crate::replay::InputCounters;
+use crate::self_check::CheckCounters;
+use crate::shard::Shard;
 use crate::worker::WorkerCounters;
 use anyhow::bail;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::fmt;
 use wirebook_feed::{ChannelCounters, LineCounters};
-use wirebook_machine::{Book, Books, Counters, Level};
-use wirebook_model::BookState;
+use wirebook_machine::{Book, Books, Counters, Level, MachineCounters, combine};
 use wirebook_model::price::Decimal;
+use wirebook_model::{BookState, RecordSink};
 use wirebook_wire::DecoderCounters;
 
 /// One channel's counts and state.
@@ -90,6 +93,61 @@ pub struct Summary {
     /// What was wrong with the input files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<InputCounters>,
+}
+
+/// What became of books and machines that fell.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SupervisionReport {
+    /// Books.
+    pub books: RepairCounters,
+    /// The self-check.
+    pub check: CheckCounters,
+    /// Each kind of machine: what was counted, and the digest of all its instruments' machines.
+    pub machines: Map<String, Value>,
+}
+
+impl SupervisionReport {
+    /// Adds what one shard counted.
+    pub fn add<S: RecordSink>(&mut self, shard: &Shard<S>) {
+        self.books += shard.repair_counters();
+        self.check += shard.check_counters();
+        for (name, counters) in shard.machines().counters() {
+            let MachineCounters { faults, rebuilds, down, given_up } = counters;
+            let before = self.machines.get(name);
+            let sum = |count: &str, more: u64| {
+                before.and_then(|counts| counts[count].as_u64()).unwrap_or_default() + more
+            };
+            let digests = shard.machine_digests().filter(|(of, ..)| *of == name);
+            let digest = combine(digests.map(|(_, channel, id, digest)| (channel, id, digest)));
+            let hex = before.and_then(|counts| counts["digest"].as_str()).unwrap_or("0");
+            let digest = u64::from_str_radix(hex, 16).unwrap_or_default().wrapping_add(digest);
+            let counts = json!({
+                "faults": sum("faults", faults),
+                "rebuilds": sum("rebuilds", rebuilds),
+                "down": sum("down", down),
+                "given_up": sum("given_up", given_up),
+                "digest": format!("{digest:016x}"),
+            });
+            self.machines.insert(name.to_owned(), counts);
+        }
+    }
+}
+
+impl fmt::Display for SupervisionReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let books = &self.books;
+        let CheckCounters { comparisons, differences } = self.check;
+        if *books != RepairCounters::default() {
+            writeln!(f, "{:>24}  {books:?}", "fallen books")?;
+        }
+        if comparisons > 0 {
+            writeln!(f, "{:>24}  {differences} differences in {comparisons}", "self-check")?;
+        }
+        for (name, counts) in &self.machines {
+            writeln!(f, "{name:>24}  {counts}")?;
+        }
+        Ok(())
+    }
 }
 
 impl Summary {

@@ -13,6 +13,7 @@
 use crate::lines::ChannelSpec;
 use crate::repair::{Demand, RepairCounters, Repairs, Step};
 use crate::router::Mailbox;
+use crate::self_check::{CheckCounters, Parted, SelfCheck};
 use std::collections::BTreeSet;
 use wirebook_machine::{Book, BookSink, Books, Chain, Limits, LimitsError, Supervision};
 use wirebook_model::dbn::{RecordRef, rtype};
@@ -26,6 +27,9 @@ pub struct Shard<S> {
     machines: Chain,
     sink: S,
     repairs: Repairs,
+    check: SelfCheck,
+    /// Books that parted from their models, until they are read.
+    parted: Vec<Parted>,
     /// The message that is being applied: whose fault a panic is.
     applying: EventHeader,
     /// The stage's time, as last told.
@@ -47,7 +51,22 @@ impl<S: RecordSink> Shard<S> {
             sequence: 0,
             ts_event: 0,
         };
-        Ok(Self { books: Books::new(limits)?, machines, sink, repairs, applying, now: 0 })
+        Ok(Self {
+            books: Books::new(limits)?,
+            machines,
+            sink,
+            repairs,
+            check: SelfCheck::default(),
+            parted: Vec::new(),
+            applying,
+            now: 0,
+        })
+    }
+
+    /// Puts plain models beside chosen books.
+    pub fn with_check(mut self, check: SelfCheck) -> Self {
+        self.check = check;
+        self
     }
 
     /// Lets books that fall come back.
@@ -90,6 +109,28 @@ impl<S: RecordSink> Shard<S> {
             let tap = &mut Tap { machines: &mut self.machines, sink: &mut self.sink };
             self.books.apply(event, tap);
         }
+        if !self.check.is_empty()
+            && let Some(parted) = self.check.applied(event, &self.books)
+        {
+            self.part(parted);
+        }
+    }
+
+    /// A book is not what its model is: it cannot be trusted.
+    #[cold]
+    fn part(&mut self, parted: Parted) {
+        self.renew(parted.channel, parted.instrument_id, StaleReason::SelfCheck);
+        self.parted.push(parted);
+    }
+
+    /// Books that parted from their models since the last call.
+    pub fn parted(&mut self) -> impl Iterator<Item = Parted> {
+        self.parted.drain(..)
+    }
+
+    /// What the self-check counted.
+    pub fn check_counters(&self) -> CheckCounters {
+        self.check.counters()
     }
 
     /// Applies an event while books are on their way back.

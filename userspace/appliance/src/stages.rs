@@ -203,7 +203,7 @@ impl<S: Output> ShardStage<S> {
                 self.worker_to_shard.hand_over();
                 self.shard_to_published.hand_over();
                 self.shard.tend(clock::now());
-                self.incidents.send(self.shard.machines_mut(), self.shard.repair_counters());
+                self.incidents.send(&mut self.shard);
                 if stopping {
                     return;
                 }

@@ -10,13 +10,17 @@
 
 use crate::config::Config;
 use crate::housekeeping::{Housekeeping, Stop};
+use crate::incidents::incidents;
 use crate::intake::{Intake, join_groups};
 use crate::lines::{ChannelSpec, Lines};
+use crate::machines::MachineKinds;
 use crate::nic::{NicDrops, Nics};
 use crate::recovery::link::WorkerEnd;
 use crate::recovery::{Recovery, RecoveryCounters};
-use crate::report::Summary;
+use crate::repair::Repairs;
+use crate::report::{Summary, SupervisionReport};
 use crate::router::Router;
+use crate::self_check::SelfCheck;
 use crate::shard::Shard;
 use crate::source::Drops;
 use crate::stages::{OutputRing, RingMailbox, ShardStage, WorkerStage};
@@ -30,6 +34,9 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use wirebook_machine::{Books, Limits};
 use wirebook_shm::{Segment, SegmentLayout};
 use wirebook_telemetry::LatencyReport;
+
+/// How many channels a configuration can number.
+const CHANNELS_MAX: usize = 1 << u8::BITS;
 
 /// What a run ends with.
 pub struct Finished {
@@ -45,6 +52,8 @@ pub struct Finished {
     pub backpressure: u64,
     /// Events and records that a ring did not take; there are none while all threads live.
     pub lost_in_rings: u64,
+    /// What became of books and machines that fell.
+    pub supervision: SupervisionReport,
     /// What the recovery thread counted, where there is one.
     pub recovery: Option<RecoveryCounters>,
     /// What the interfaces and sockets got and counted.
@@ -60,6 +69,7 @@ pub struct Finished {
 /// error says which.
 pub fn run(
     config: &Config,
+    kinds: &MachineKinds,
     stop: &Stop,
     mut housekeeping: Housekeeping,
 ) -> anyhow::Result<Finished> {
@@ -70,6 +80,7 @@ pub fn run(
     let mut mailboxes: Vec<Vec<_>> = config.shards.iter().map(|_| Vec::new()).collect();
     let mut recovery = Recovery::new();
     let mut workers = Vec::new();
+    let mut ways = vec![None; CHANNELS_MAX];
     for (number, worker) in config.workers.iter().enumerate() {
         let mut outlets = Vec::new();
         for (shard, readers) in mailboxes.iter_mut().enumerate() {
@@ -81,10 +92,18 @@ pub fn run(
         let histograms = StreamHistograms::new(&mut housekeeping.histograms);
         let mut ends = recovery_ends(config, &lines, &mut recovery)?;
         let end_of = |spec: &ChannelSpec| ends.remove(&spec.number);
-        let (limit, router) = (config.limits.instruments, Router::new(outlets));
+        let (limit, mut router) = (config.limits.instruments, Router::new(outlets));
+        if !kinds.are_none(&config.machines) {
+            router = router.with_intervals(config.machines.interval_ns());
+        }
+        let numbers: Vec<_> = lines.channels().iter().map(|spec| spec.number).collect();
+        let decoder = Worker::with_recovery(lines, end_of, limit, router, histograms)?;
+        for number in numbers {
+            ways[usize::from(number)] = Some(decoder.demands());
+        }
         workers.push(WorkerStage {
             source: intake.open(config, worker)?,
-            worker: Worker::with_recovery(lines, end_of, limit, router, histograms)?,
+            worker: decoder,
             wire_to_worker: housekeeping.histograms.recorder("wire→worker"),
             probe: housekeeping.probe_worker(),
             idle: worker.idle,
@@ -95,11 +114,21 @@ pub fn run(
     housekeeping.nics = Nics::start(line_interfaces(config));
 
     let mut shards = Vec::new();
+    let mut memory_bytes = 0;
     for ((number, shard), mailboxes) in config.shards.iter().enumerate().zip(mailboxes) {
         let output = OutputRing::new(segment.open_ring(&output_name(number))?);
+        let machines = kinds.chain(&config.machines, config.limits.instruments)?;
+        memory_bytes += machines.memory_bytes();
+        let names = machines.counters().map(|(name, _)| name.to_owned()).collect();
+        let repairs = Repairs::new(ways.clone(), config.machines.rebuilds_max);
+        let (incidents, reader) = incidents(number, names);
+        housekeeping.incidents.push(reader);
         shards.push(ShardStage {
             mailboxes,
-            shard: new_shard(config, output)?,
+            shard: new_shard(config, output)?
+                .with_machines(machines)
+                .with_check(SelfCheck::new(config.check.shadow.clone()))
+                .with_repairs(repairs),
             board: segment.board(&board_name(number))?,
             publishers: publishers(config),
             worker_to_shard: housekeeping.histograms.recorder("worker→shard"),
@@ -107,7 +136,12 @@ pub fn run(
             probe: housekeeping.probe_shard(),
             idle: shard.idle,
             bad_slots: 0,
+            incidents,
         });
+    }
+
+    if memory_bytes > 0 {
+        tracing::info!("machines take {:.1} MiB", memory_bytes as f64 / f64::from(1 << 20));
     }
 
     let ended: Vec<_> = workers.iter().map(|_| AtomicBool::new(false)).collect();
@@ -291,7 +325,9 @@ fn finish(
         }
     }
     let mut books = Vec::new();
+    let mut supervision = SupervisionReport::default();
     for stage in shards {
+        supervision.add(&stage.shard);
         let (shard_books, output) = stage.shard.into_parts();
         lost_in_rings += output.unpublished() + stage.bad_slots;
         books.push(shard_books);
@@ -312,5 +348,6 @@ fn finish(
         recovery,
         intake,
         latency,
+        supervision,
     })
 }

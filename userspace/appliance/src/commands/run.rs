@@ -1,9 +1,9 @@
 //! `wirebook run`: the appliance.
 
+use crate::appliance::Appliance;
 use crate::cli::RunArgs;
-use crate::config::Config;
-use crate::housekeeping::{Duties, Housekeeping, Stop};
-use crate::topology::{self, Finished};
+use crate::housekeeping::Duties;
+use crate::topology::Finished;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -12,18 +12,17 @@ use std::process::ExitCode;
 /// # Errors
 /// Fails where the configuration, the host or a thread fails.
 pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
-    let config = Config::read(&args.config)?;
-    if args.check {
-        println!("{}: ok", args.config.display());
-        return Ok(ExitCode::SUCCESS);
-    }
-    let stop = Stop::on_signals()?;
-    let housekeeping = Housekeeping::new(Duties {
+    let appliance = Appliance::from_config(&args.config)?.duties(Duties {
         watch: args.watch.clone(),
         until_end_of_session: args.until_end_of_session,
         ready_file: args.ready_file.clone(),
-    })?;
-    let finished = topology::run(&config, &stop, housekeeping)?;
+    });
+    if args.check {
+        appliance.check()?;
+        println!("{}: ok", args.config.display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let finished = appliance.run()?;
     if args.json {
         println!("{}", to_json(&finished)?);
     } else {
@@ -42,6 +41,7 @@ pub fn to_json(finished: &Finished) -> serde_json::Result<Value> {
     object.insert("nic_drops".into(), serde_json::to_value(&finished.nic_drops)?);
     object.insert("backpressure".into(), json!(finished.backpressure));
     object.insert("lost_in_rings".into(), json!(finished.lost_in_rings));
+    object.insert("supervision".into(), serde_json::to_value(&finished.supervision)?);
     if let Some(recovery) = &finished.recovery {
         object.insert("recovery".into(), serde_json::to_value(recovery)?);
     }
@@ -51,7 +51,7 @@ pub fn to_json(finished: &Finished) -> serde_json::Result<Value> {
 }
 
 fn print_text(finished: &Finished) {
-    print!("{}", finished.summary);
+    print!("{}{}", finished.summary, finished.supervision);
     println!("{:>24}  {}", "backpressure", finished.backpressure);
     println!("\n{}\n", finished.latency);
     for drops in &finished.nic_drops {

@@ -109,7 +109,7 @@ impl Sink<SessionName> for Receiver {
     fn apply(&mut self, packet: &Packet<'_, SessionName>, skip: u16) -> Applied {
         let blocks = moldudp64::parse(packet.bytes).unwrap().blocks;
         let mut applied = 0;
-        let held = blocks.clone().map_while(Result::ok).count() as u16;
+        let held = blocks.map_while(Result::ok).count() as u16;
         let new = blocks.map_while(Result::ok).take(packet.message_count.into());
         for message in new.skip(skip.into()) {
             let sequence = packet.sequence + u64::from(skip + applied);
