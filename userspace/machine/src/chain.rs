@@ -14,6 +14,8 @@ use crate::population::{Feed, MachineCounters, Machines, Population};
 
 /// Incidents kept until they are read.
 const INCIDENTS_MAX: usize = 64;
+/// In place of the length of a machine's saved state: it was down.
+const DOWN: u32 = u32::MAX;
 
 /// How machines that fall are rebuilt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +63,7 @@ pub struct Chain {
     supervision: Supervision,
     log: Log,
     /// The channel of each instrument that was fed something, by number.
-    channels: Vec<u8>,
+    channels: Vec<Option<u8>>,
     incidents: Vec<Incident>,
 }
 
@@ -73,13 +75,35 @@ impl Chain {
             instruments_max,
             supervision,
             log: Log::new(supervision.log_records.max(1)),
-            channels: Vec::with_capacity(instruments_max),
+            channels: vec![None; instruments_max],
             incidents: Vec::with_capacity(INCIDENTS_MAX),
         }
     }
 
     /// Puts a kind of machine at the end: a clone of `prototype` for each instrument.
+    ///
+    /// A machine whose state needs a drop (it holds memory of its own, a lock, a file) does not
+    /// compile: to be cloned without allocating and to be thrown away when it is torn, it must be
+    /// plain data.
+    ///
+    /// ```compile_fail
+    /// use wirebook_machine::{Chain, Fault, Machine, SavedStateError, Supervision};
+    /// # use wirebook_model::{RecordSink, dbn::RecordRef};
+    /// #[derive(Clone)]
+    /// struct Growing(Vec<u64>);
+    ///
+    /// impl Machine for Growing {
+    /// #     fn record(&mut self, _: RecordRef<'_>, _: &mut dyn RecordSink) -> Result<(), Fault> {
+    /// #         Ok(())
+    /// #     }
+    /// #     fn save(&self, _: &mut Vec<u8>) {}
+    /// #     fn restore(&mut self, _: &[u8]) -> Result<(), SavedStateError> { Ok(()) }
+    ///     // …
+    /// }
+    /// Chain::new(1, Supervision::default()).add("growing", Growing(Vec::new()));
+    /// ```
     pub fn add<M: Machine>(&mut self, name: &str, prototype: M) {
+        const { assert!(!std::mem::needs_drop::<M>(), "a machine's state must be plain data") };
         let kind = self.populations.len();
         let (instruments_max, supervision) = (self.instruments_max, self.supervision);
         let machines = Machines::new(name, kind, prototype, instruments_max, supervision);
@@ -103,18 +127,14 @@ impl Chain {
             return;
         }
         self.admit(number, channel);
-        let at = self.log.next();
-        let logged = Logged::of(record);
-        let is_logged = logged.is_some();
-        if let Some(logged) = logged {
-            self.keep(To::Instrument(number), logged, out);
-        }
-        for population in &mut self.populations {
-            let incidents = &mut self.incidents;
-            population.record(number, at, record, Feed { out, incidents });
-            if !is_logged {
-                population.checkpoint(number, at, incidents);
-            }
+        self.feed(To::Instrument(number), record, out);
+    }
+
+    /// Feeds a record about a whole channel (a phase of the market, a circuit breaker) to every
+    /// instrument of it that was fed something before.
+    pub fn market(&mut self, channel: u8, record: RecordRef<'_>, out: &mut dyn RecordSink) {
+        if !self.populations.is_empty() {
+            self.feed(To::Channel(channel), record, out);
         }
     }
 
@@ -124,17 +144,13 @@ impl Chain {
         if self.populations.is_empty() {
             return;
         }
-        let Some(logged) = Logged::of(record) else { return };
-        let at = self.log.next();
-        let interval_is_over = matches!(logged, Logged::EndOfInterval { .. });
-        self.keep(To::Channel(channel), logged, out);
+        let ts_event = record.hd.ts_event;
+        let publisher_id = record.hd.publisher_id;
+        self.keep(To::Channel(channel), Logged::EndOfInterval { publisher_id, ts_event }, out);
         for population in &mut self.populations {
-            for number in numbers(&self.channels, channel) {
+            for number in numbers(&self.channels, To::Channel(channel)) {
                 let incidents = &mut self.incidents;
-                population.record(number, at, record, Feed { out, incidents });
-                if interval_is_over {
-                    population.rebuild(number, channel, &self.log, Feed { out, incidents });
-                }
+                population.end_of_interval(number, channel, &self.log, Feed { out, incidents });
             }
         }
     }
@@ -163,13 +179,16 @@ impl Chain {
             .map(move |population| (population.name(), population.digest(number)))
     }
 
-    /// Appends the state of all machines of the instrument `number`.
+    /// Appends the state of all machines of the instrument `number`. One that is down has none; where
+    /// it is restored it stays down, and says so.
     pub fn save(&self, number: u32, bytes: &mut Vec<u8>) {
         for population in &self.populations {
             let length_at = bytes.len();
             bytes.extend_from_slice(&[0; size_of::<u32>()]);
-            population.save(number, bytes);
-            let length = (bytes.len() - length_at - size_of::<u32>()) as u32;
+            let length = match population.save(number, bytes) {
+                true => (bytes.len() - length_at - size_of::<u32>()) as u32,
+                false => DOWN,
+            };
             bytes[length_at..length_at + size_of::<u32>()].copy_from_slice(&length.to_le_bytes());
         }
     }
@@ -193,7 +212,13 @@ impl Chain {
         for population in &mut self.populations {
             let too_short = SavedStateError::Value("the state of every machine of the chain");
             let (length, rest) = bytes.split_first_chunk().ok_or(too_short)?;
-            let length = u32::from_le_bytes(*length) as usize;
+            let length = u32::from_le_bytes(*length);
+            if length == DOWN {
+                population.restore_down(number, &mut self.incidents);
+                bytes = rest;
+                continue;
+            }
+            let length = length as usize;
             let (state, rest) = rest.split_at_checked(length).ok_or(too_short)?;
             population.restore(number, self.log.next(), state)?;
             bytes = rest;
@@ -204,17 +229,34 @@ impl Chain {
         }
     }
 
-    /// Knows the instrument's channel from its first record on: intervals that ended before are not
+    /// Knows the instrument's channel from its first record on: what the channel was fed before is not
     /// its own.
     fn admit(&mut self, number: u32, channel: u8) {
-        while self.channels.len() <= number as usize {
-            let new = self.channels.len() as u32;
-            self.channels.push(channel);
+        if self.channels[number as usize].is_none() {
+            self.channels[number as usize] = Some(channel);
             for population in &mut self.populations {
-                population.checkpoint(new, self.log.next(), &mut self.incidents);
+                population.checkpoint(number, self.log.next(), &mut self.incidents);
             }
         }
-        self.channels[number as usize] = channel;
+    }
+
+    /// Feeds a record, which the log keeps first where it can.
+    fn feed(&mut self, to: To, record: RecordRef<'_>, out: &mut dyn RecordSink) {
+        let at = self.log.next();
+        let logged = Logged::of(record);
+        let is_logged = logged.is_some();
+        if let Some(logged) = logged {
+            self.keep(to, logged, out);
+        }
+        for population in &mut self.populations {
+            for number in numbers(&self.channels, to) {
+                let incidents = &mut self.incidents;
+                population.record(number, at, record, Feed { out, incidents });
+                if !is_logged {
+                    population.checkpoint(number, at, incidents);
+                }
+            }
+        }
     }
 
     /// Puts a record into the log; the oldest one makes room where it must.
@@ -222,16 +264,9 @@ impl Chain {
         if let Some(oldest) = self.log.make_room() {
             let next = self.log.next();
             for population in &mut self.populations {
-                let incidents = &mut self.incidents;
-                match oldest.to {
-                    To::Instrument(number) => {
-                        population.forget(number, &oldest, next, Feed { out, incidents });
-                    }
-                    To::Channel(channel) => {
-                        for number in numbers(&self.channels, channel) {
-                            population.forget(number, &oldest, next, Feed { out, incidents });
-                        }
-                    }
+                for number in numbers(&self.channels, oldest.to) {
+                    let incidents = &mut self.incidents;
+                    population.forget(number, &oldest, next, Feed { out, incidents });
                 }
             }
         }
@@ -239,7 +274,14 @@ impl Chain {
     }
 }
 
-/// The numbers of a channel's instruments.
-fn numbers(channels: &[u8], channel: u8) -> impl Iterator<Item = u32> {
-    (0..).zip(channels).filter(move |&(_, of)| *of == channel).map(|(number, _)| number)
+/// The numbers of the instruments that a record is fed to.
+fn numbers(channels: &[Option<u8>], to: To) -> impl Iterator<Item = u32> {
+    let numbers = match to {
+        To::Instrument(number) => number..number + 1,
+        To::Channel(_) => 0..channels.len() as u32,
+    };
+    numbers.filter(move |&number| match to {
+        To::Instrument(_) => true,
+        To::Channel(channel) => channels[number as usize] == Some(channel),
+    })
 }

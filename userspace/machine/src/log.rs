@@ -102,6 +102,11 @@ impl Log {
         self.next += 1;
     }
 
+    /// The newest record.
+    pub(crate) fn last(&self) -> Option<&Entry> {
+        self.entries.back()
+    }
+
     /// Bytes of all entries together.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.capacity * size_of::<Entry>()

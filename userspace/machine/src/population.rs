@@ -6,6 +6,7 @@
 //! more; after [`Supervision::rebuilds_max`] attempts it stays down. A rebuilt machine has seen every
 //! record: one that cannot be is down. Counts in [`MachineCounters`].
 
+use std::cmp::Ordering;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use dbn::RecordRef;
@@ -40,11 +41,15 @@ pub(crate) trait Population: Send {
     fn forget(&mut self, number: u32, entry: &Entry, next: u64, feed: Feed<'_>);
     /// A record that no log keeps was fed: the snapshot must have it.
     fn checkpoint(&mut self, number: u32, at: u64, incidents: &mut Vec<Incident>);
-    /// Rebuilds what is due at the end of an interval.
-    fn rebuild(&mut self, number: u32, channel: u8, log: &Log, feed: Feed<'_>);
+    /// Feeds the end of an interval, which is the last record of the log; a machine that is down gets
+    /// it when it is rebuilt, which may be now.
+    fn end_of_interval(&mut self, number: u32, channel: u8, log: &Log, feed: Feed<'_>);
     fn digest(&self, number: u32) -> u64;
-    fn save(&self, number: u32, bytes: &mut Vec<u8>);
+    /// Appends the state; false where the machine is down and has none.
+    fn save(&self, number: u32, bytes: &mut Vec<u8>) -> bool;
     fn restore(&mut self, number: u32, at: u64, bytes: &[u8]) -> Result<(), SavedStateError>;
+    /// Leaves the machine down, as it was when it was saved.
+    fn restore_down(&mut self, number: u32, incidents: &mut Vec<Incident>);
 }
 
 /// Where a machine's doings go.
@@ -77,13 +82,22 @@ enum Health {
     Up {
         rebuilds: u32,
     },
-    /// Fell on the record at `at`; to be rebuilt once so many intervals have ended.
+    /// To be rebuilt once so many intervals have ended.
     Down {
-        at: u64,
+        fall: Fall,
         rebuilds: u32,
         intervals: u32,
     },
     GivenUp,
+}
+
+/// How far a machine came: what it made up to here has left, and must not leave again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Fall {
+    /// The place of the record on which it fell.
+    at: u64,
+    /// The records that it had made of it.
+    made: u64,
 }
 
 impl<M: Machine> Machines<M> {
@@ -109,35 +123,68 @@ impl<M: Machine> Machines<M> {
 
     /// The machine is dropped; it will be rebuilt later, or never.
     #[cold]
-    fn fall(&mut self, number: u32, at: u64, reason: &'static str, incidents: &mut Vec<Incident>) {
+    fn fall(
+        &mut self,
+        number: u32,
+        fall: Fall,
+        reason: &'static str,
+        incidents: &mut Vec<Incident>,
+    ) {
         self.counters.faults += 1;
         let place = &mut self.places[number as usize];
-        let torn = std::mem::replace(&mut place.live, self.prototype.clone());
-        // Even the drop of a torn machine may panic.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(torn)));
-        let (at, rebuilds) = match place.health {
+        place.live.clone_from(&self.prototype);
+        let (fall, rebuilds) = match place.health {
             Health::Up { rebuilds } => {
                 self.counters.down += 1;
-                (at, rebuilds)
+                (fall, rebuilds)
             }
-            Health::Down { at, rebuilds, .. } => (at, rebuilds + 1),
+            Health::Down { fall: before, rebuilds, .. } => (fall.max(before), rebuilds + 1),
             Health::GivenUp => return,
         };
         if rebuilds >= self.supervision.rebuilds_max {
             return self.give_up(number, reason, incidents);
         }
-        place.health = Health::Down { at, rebuilds, intervals: 1 << rebuilds.min(16) };
+        place.health = Health::Down { fall, rebuilds, intervals: 1 << rebuilds.min(16) };
         let change = Change::Down;
         report(incidents, Incident { kind: self.kind, number, change, reason });
     }
 
     #[cold]
     fn give_up(&mut self, number: u32, reason: &'static str, incidents: &mut Vec<Incident>) {
-        self.places[number as usize].health = Health::GivenUp;
+        let place = &mut self.places[number as usize];
+        place.live.clone_from(&self.prototype);
+        place.health = Health::GivenUp;
         self.counters.down -= 1;
         self.counters.given_up += 1;
         let change = Change::GivenUp;
         report(incidents, Incident { kind: self.kind, number, change, reason });
+    }
+
+    /// Makes the machine again from its snapshot and all that it would have been fed since.
+    #[cold]
+    fn rebuild(
+        &mut self,
+        number: u32,
+        channel: u8,
+        fall: Fall,
+        rebuilds: u32,
+        log: &Log,
+        feed: Feed<'_>,
+    ) {
+        let place = &mut self.places[number as usize];
+        place.live.clone_from(&place.snapshot);
+        for entry in log.of(number, channel, place.snapshot_at) {
+            let (live, out) = (&mut place.live, Told::after(fall, entry.at, feed.out));
+            if let Err(torn) = entry.record.with(|record| supervised(live, record, out)) {
+                let fall = Fall { at: entry.at, made: torn.made };
+                return self.fall(number, fall, torn.reason, feed.incidents);
+            }
+        }
+        place.health = Health::Up { rebuilds };
+        self.counters.down -= 1;
+        self.counters.rebuilds += 1;
+        let (change, reason) = (Change::Rebuilt, "rebuilt");
+        report(feed.incidents, Incident { kind: self.kind, number, change, reason });
     }
 }
 
@@ -158,9 +205,9 @@ impl<M: Machine> Population for Machines<M> {
     fn record(&mut self, number: u32, at: u64, record: RecordRef<'_>, feed: Feed<'_>) {
         let place = &mut self.places[number as usize];
         if let Health::Up { .. } = place.health
-            && let Err(reason) = supervised(&mut place.live, record, feed.out)
+            && let Err(torn) = supervised(&mut place.live, record, Told::all(feed.out))
         {
-            self.fall(number, at, reason, feed.incidents);
+            self.fall(number, Fall { at, made: torn.made }, torn.reason, feed.incidents);
         }
     }
 
@@ -173,14 +220,14 @@ impl<M: Machine> Population for Machines<M> {
                 place.snapshot.clone_from(&place.live);
                 place.snapshot_at = next;
             }
-            Health::Down { at, .. } => {
+            Health::Down { fall, .. } => {
                 // There is no live machine to copy, so the snapshot takes the record itself.
-                let out = &mut after_fall(entry, at, feed.out);
                 place.snapshot_at = entry.at + 1;
                 let snapshot = &mut place.snapshot;
-                if let Err(reason) = entry.record.with(|record| supervised(snapshot, record, out)) {
+                let out = Told::after(fall, entry.at, feed.out);
+                if let Err(torn) = entry.record.with(|record| supervised(snapshot, record, out)) {
                     self.counters.faults += 1;
-                    self.give_up(number, reason, feed.incidents);
+                    self.give_up(number, torn.reason, feed.incidents);
                 }
             }
         }
@@ -200,35 +247,33 @@ impl<M: Machine> Population for Machines<M> {
         }
     }
 
-    fn rebuild(&mut self, number: u32, channel: u8, log: &Log, feed: Feed<'_>) {
+    fn end_of_interval(&mut self, number: u32, channel: u8, log: &Log, feed: Feed<'_>) {
         let place = &mut self.places[number as usize];
-        let Health::Down { at, rebuilds, intervals } = &mut place.health else { return };
-        *intervals -= 1;
-        if *intervals > 0 {
-            return;
-        }
-        let (at, rebuilds) = (*at, *rebuilds + 1);
-        place.live.clone_from(&place.snapshot);
-        for entry in log.of(number, channel, place.snapshot_at) {
-            let (live, out) = (&mut place.live, &mut after_fall(entry, at, feed.out));
-            if let Err(reason) = entry.record.with(|record| supervised(live, record, out)) {
-                return self.fall(number, at, reason, feed.incidents);
+        match &mut place.health {
+            Health::Up { .. } => {
+                if let Some(entry) = log.last() {
+                    entry.record.with(|record| self.record(number, entry.at, record, feed));
+                }
             }
+            Health::Down { intervals, .. } if *intervals > 1 => *intervals -= 1,
+            &mut Health::Down { fall, rebuilds, .. } => {
+                self.rebuild(number, channel, fall, rebuilds + 1, log, feed);
+            }
+            Health::GivenUp => {}
         }
-        place.health = Health::Up { rebuilds };
-        self.counters.down -= 1;
-        self.counters.rebuilds += 1;
-        let incident =
-            Incident { kind: self.kind, number, change: Change::Rebuilt, reason: "rebuilt" };
-        report(feed.incidents, incident);
     }
 
     fn digest(&self, number: u32) -> u64 {
         self.places[number as usize].live.digest()
     }
 
-    fn save(&self, number: u32, bytes: &mut Vec<u8>) {
-        self.places[number as usize].live.save(bytes);
+    fn save(&self, number: u32, bytes: &mut Vec<u8>) -> bool {
+        let place = &self.places[number as usize];
+        let is_up = matches!(place.health, Health::Up { .. });
+        if is_up {
+            place.live.save(bytes);
+        }
+        is_up
     }
 
     fn restore(&mut self, number: u32, at: u64, bytes: &[u8]) -> Result<(), SavedStateError> {
@@ -236,8 +281,36 @@ impl<M: Machine> Population for Machines<M> {
         place.live.restore(bytes)?;
         place.snapshot.clone_from(&place.live);
         place.snapshot_at = at;
+        let rebuilds = match place.health {
+            Health::Up { rebuilds } => rebuilds,
+            Health::Down { rebuilds, .. } => {
+                self.counters.down -= 1;
+                rebuilds
+            }
+            Health::GivenUp => {
+                self.counters.given_up -= 1;
+                self.supervision.rebuilds_max
+            }
+        };
+        place.health = Health::Up { rebuilds };
         Ok(())
     }
+
+    fn restore_down(&mut self, number: u32, incidents: &mut Vec<Incident>) {
+        match self.places[number as usize].health {
+            Health::Up { .. } => self.counters.down += 1,
+            Health::Down { .. } => {}
+            Health::GivenUp => return,
+        }
+        self.give_up(number, "was down when it was saved", incidents);
+    }
+}
+
+/// What a machine left when it fell.
+struct Torn {
+    reason: &'static str,
+    /// Records that it had made of the one on which it fell.
+    made: u64,
 }
 
 /// Feeds a record to a machine that may panic.
@@ -245,30 +318,49 @@ impl<M: Machine> Population for Machines<M> {
 fn supervised<M: Machine>(
     machine: &mut M,
     record: RecordRef<'_>,
-    out: &mut dyn RecordSink,
-) -> Result<(), &'static str> {
-    // Unwind safety: a machine that unwound is never fed again, it is dropped.
-    match catch_unwind(AssertUnwindSafe(|| machine.record(record, out))) {
-        Ok(taken) => taken.map_err(|Fault(reason)| reason),
-        Err(_) => Err("panicked"),
+    mut out: Told<'_>,
+) -> Result<(), Torn> {
+    // Unwind safety: a machine that unwound is never fed again, it is overwritten.
+    let reason = match catch_unwind(AssertUnwindSafe(|| machine.record(record, &mut out))) {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(Fault(reason))) => reason,
+        Err(payload) => {
+            // What a machine panics with may panic when it is dropped. There is one a fall.
+            std::mem::forget(payload);
+            "panicked"
+        }
+    };
+    Err(Torn { reason, made: out.made })
+}
+
+/// Passes on what a machine makes of one record, but for the first `skip`, which have left before.
+struct Told<'a> {
+    out: &'a mut dyn RecordSink,
+    skip: u64,
+    made: u64,
+}
+
+impl<'a> Told<'a> {
+    fn all(out: &'a mut dyn RecordSink) -> Self {
+        Self { out, skip: 0, made: 0 }
+    }
+
+    /// What a machine makes again of the record at `at`, having fallen before.
+    fn after(fall: Fall, at: u64, out: &'a mut dyn RecordSink) -> Self {
+        let skip = match at.cmp(&fall.at) {
+            Ordering::Less => u64::MAX,
+            Ordering::Equal => fall.made,
+            Ordering::Greater => 0,
+        };
+        Self { out, skip, made: 0 }
     }
 }
 
-/// What a machine made of a record before it fell has left already.
-fn after_fall<'a>(entry: &Entry, at: u64, out: &'a mut dyn RecordSink) -> Out<'a> {
-    if entry.at < at { Out::Nowhere } else { Out::To(out) }
-}
-
-enum Out<'a> {
-    Nowhere,
-    To(&'a mut dyn RecordSink),
-}
-
-impl RecordSink for Out<'_> {
+impl RecordSink for Told<'_> {
     fn record(&mut self, record: RecordRef<'_>) {
-        match self {
-            Self::Nowhere => {}
-            Self::To(out) => out.record(record),
+        self.made += 1;
+        if self.made > self.skip {
+            self.out.record(record);
         }
     }
 }

@@ -365,7 +365,7 @@ fn the_spread_is_weighted_by_the_time_it_stood() {
         ],
     );
     let rest = SECOND as i64 - 70;
-    let average = (4 * 10 + 2 * 30 + 50 * 0 + 10 * rest + (rest + 40) / 2) / (rest + 40);
+    let average = (4 * 10 + 2 * 30 + 10 * rest + (rest + 40) / 2) / (rest + 40);
     let expected = [
         (stat_type::SPREAD_AVERAGE, average, i64::MAX),
         (stat_type::SPREAD_MIN, 2, i64::MAX),
