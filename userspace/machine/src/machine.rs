@@ -6,9 +6,9 @@
 //! Leaves: records of the machine's own.
 //!
 //! A machine promises to be deterministic: no clock, no input or output, no random number. The same
-//! records then give the same state, live, in a replay and after a rebuild. Its state has a fixed
-//! size, so that cloning it never allocates: a [`Chain`](crate::Chain) clones machines as their
-//! snapshots.
+//! records then give the same state, live, in a replay and after a rebuild. Its state is plain data
+//! of a fixed size with a derived `Clone`, so that cloning it neither allocates nor fails: a
+//! [`Chain`](crate::Chain) clones machines as their snapshots, and takes none that needs a drop.
 
 use dbn::RecordRef;
 use wirebook_model::RecordSink;
