@@ -22,7 +22,8 @@ const DOWN: u32 = u32::MAX;
 pub struct Supervision {
     /// Attempts, over the whole run, before an instrument's machine stays down.
     pub rebuilds_max: u32,
-    /// Records of all instruments together that are kept for rebuilding; at least one.
+    /// Records of all instruments together that are kept for rebuilding, and beside them as many of all
+    /// channels together (ends of intervals, mostly); at least one.
     pub log_records: usize,
 }
 
@@ -148,7 +149,7 @@ impl Chain {
         let publisher_id = record.hd.publisher_id;
         self.keep(To::Channel(channel), Logged::EndOfInterval { publisher_id, ts_event }, out);
         for population in &mut self.populations {
-            for number in numbers(&self.channels, To::Channel(channel)) {
+            for (number, _) in fed(&self.channels, To::Channel(channel)) {
                 let incidents = &mut self.incidents;
                 population.end_of_interval(number, channel, &self.log, Feed { out, incidents });
             }
@@ -249,7 +250,7 @@ impl Chain {
             self.keep(to, logged, out);
         }
         for population in &mut self.populations {
-            for number in numbers(&self.channels, to) {
+            for (number, _) in fed(&self.channels, to) {
                 let incidents = &mut self.incidents;
                 population.record(number, at, record, Feed { out, incidents });
                 if !is_logged {
@@ -261,12 +262,11 @@ impl Chain {
 
     /// Puts a record into the log; the oldest one makes room where it must.
     fn keep(&mut self, to: To, record: Logged, out: &mut dyn RecordSink) {
-        if let Some(oldest) = self.log.make_room() {
-            let next = self.log.next();
+        if let Some(oldest) = self.log.make_room(to) {
             for population in &mut self.populations {
-                for number in numbers(&self.channels, oldest.to) {
-                    let incidents = &mut self.incidents;
-                    population.forget(number, &oldest, next, Feed { out, incidents });
+                for (number, channel) in fed(&self.channels, oldest.to) {
+                    let feed = Feed { out, incidents: &mut self.incidents };
+                    population.forget(number, channel, &oldest, &self.log, feed);
                 }
             }
         }
@@ -274,14 +274,14 @@ impl Chain {
     }
 }
 
-/// The numbers of the instruments that a record is fed to.
-fn numbers(channels: &[Option<u8>], to: To) -> impl Iterator<Item = u32> {
+/// Number and channel of the instruments that a record is fed to.
+fn fed(channels: &[Option<u8>], to: To) -> impl Iterator<Item = (u32, u8)> {
     let numbers = match to {
         To::Instrument(number) => number..number + 1,
         To::Channel(_) => 0..channels.len() as u32,
     };
-    numbers.filter(move |&number| match to {
-        To::Instrument(_) => true,
-        To::Channel(channel) => channels[number as usize] == Some(channel),
+    numbers.filter_map(move |number| {
+        let channel = channels[number as usize]?;
+        (to == To::Instrument(number) || to == To::Channel(channel)).then_some((number, channel))
     })
 }

@@ -2,6 +2,10 @@
 //!
 //! Arrives: each record that a chain is fed. Leaves: the oldest one, when a new one takes its place,
 //! and on demand all that one instrument was fed. All memory is taken at the start.
+//!
+//! What a whole channel is fed is kept apart from what one instrument is: when it leaves, every
+//! instrument of the channel needs a newer snapshot at once, and the many records of busy instruments
+//! must not bring that about each second.
 
 use std::collections::VecDeque;
 
@@ -72,17 +76,25 @@ impl Logged {
     }
 }
 
-/// The last records, oldest first.
+/// The last records.
 pub(crate) struct Log {
-    entries: VecDeque<Entry>,
+    /// Oldest first.
+    of_instruments: VecDeque<Entry>,
+    /// Oldest first.
+    of_channels: VecDeque<Entry>,
     capacity: usize,
     next: u64,
 }
 
 impl Log {
-    /// A log of `capacity` records.
+    /// A log of `capacity` records of instruments and as many of channels.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { entries: VecDeque::with_capacity(capacity), capacity, next: 0 }
+        Self {
+            of_instruments: VecDeque::with_capacity(capacity),
+            of_channels: VecDeque::with_capacity(capacity),
+            capacity,
+            next: 0,
+        }
     }
 
     /// The place of the record to come.
@@ -90,33 +102,53 @@ impl Log {
         self.next
     }
 
-    /// The oldest record, where a new one needs its place.
-    pub(crate) fn make_room(&mut self) -> Option<Entry> {
-        if self.entries.len() < self.capacity { None } else { self.entries.pop_front() }
+    /// The oldest record, where one fed to `to` needs its place.
+    pub(crate) fn make_room(&mut self, to: To) -> Option<Entry> {
+        let capacity = self.capacity;
+        let entries = self.entries(to);
+        if entries.len() < capacity { None } else { entries.pop_front() }
     }
 
     /// Keeps a record; there must be room.
     pub(crate) fn push(&mut self, to: To, record: Logged) {
-        debug_assert!(self.entries.len() < self.capacity, "make_room comes first");
-        self.entries.push_back(Entry { at: self.next, to, record });
+        let (at, capacity) = (self.next, self.capacity);
+        let entries = self.entries(to);
+        debug_assert!(entries.len() < capacity, "make_room comes first");
+        entries.push_back(Entry { at, to, record });
         self.next += 1;
     }
 
-    /// The newest record.
-    pub(crate) fn last(&self) -> Option<&Entry> {
-        self.entries.back()
+    /// The newest record of a channel.
+    pub(crate) fn last_of_channels(&self) -> Option<&Entry> {
+        self.of_channels.back()
     }
 
     /// Bytes of all entries together.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.capacity * size_of::<Entry>()
+        2 * self.capacity * size_of::<Entry>()
     }
 
     /// What the instrument `number` of `channel` was fed from `from` on, oldest first.
     pub(crate) fn of(&self, number: u32, channel: u8, from: u64) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(move |entry| {
-            entry.at >= from
-                && (entry.to == To::Instrument(number) || entry.to == To::Channel(channel))
+        let mut own = since(&self.of_instruments, To::Instrument(number), from).peekable();
+        let mut shared = since(&self.of_channels, To::Channel(channel), from).peekable();
+        std::iter::from_fn(move || match (own.peek(), shared.peek()) {
+            (Some(first), Some(second)) if second.at < first.at => shared.next(),
+            (Some(_), _) => own.next(),
+            (None, _) => shared.next(),
         })
     }
+
+    fn entries(&mut self, to: To) -> &mut VecDeque<Entry> {
+        match to {
+            To::Instrument(_) => &mut self.of_instruments,
+            To::Channel(_) => &mut self.of_channels,
+        }
+    }
+}
+
+/// The entries fed to `to`, from the place `from` on.
+fn since(entries: &VecDeque<Entry>, to: To, from: u64) -> impl Iterator<Item = &Entry> {
+    let begin = entries.partition_point(|entry| entry.at < from);
+    entries.range(begin..).filter(move |entry| entry.to == to)
 }

@@ -37,11 +37,11 @@ pub(crate) trait Population: Send {
     fn place_bytes(&self) -> usize;
     /// Feeds the record that is at `at` in the log to the machine `number`.
     fn record(&mut self, number: u32, at: u64, record: RecordRef<'_>, out: Feed<'_>);
-    /// A record leaves the log, which goes on at `next`: a snapshot from before it must move on.
-    fn forget(&mut self, number: u32, entry: &Entry, next: u64, feed: Feed<'_>);
+    /// A record of the channel or its instrument left the log: a snapshot from before it must move on.
+    fn forget(&mut self, number: u32, channel: u8, entry: &Entry, log: &Log, feed: Feed<'_>);
     /// A record that no log keeps was fed: the snapshot must have it.
     fn checkpoint(&mut self, number: u32, at: u64, incidents: &mut Vec<Incident>);
-    /// Feeds the end of an interval, which is the last record of the log; a machine that is down gets
+    /// Feeds the end of an interval, which is the log's last record of a channel; a machine that is down gets
     /// it when it is rebuilt, which may be now.
     fn end_of_interval(&mut self, number: u32, channel: u8, log: &Log, feed: Feed<'_>);
     fn digest(&self, number: u32) -> u64;
@@ -211,23 +211,28 @@ impl<M: Machine> Population for Machines<M> {
         }
     }
 
-    fn forget(&mut self, number: u32, entry: &Entry, next: u64, feed: Feed<'_>) {
+    fn forget(&mut self, number: u32, channel: u8, entry: &Entry, log: &Log, feed: Feed<'_>) {
         let place = &mut self.places[number as usize];
         match place.health {
             _ if entry.at < place.snapshot_at => {}
             Health::GivenUp => {}
             Health::Up { .. } => {
                 place.snapshot.clone_from(&place.live);
-                place.snapshot_at = next;
+                place.snapshot_at = log.next();
             }
             Health::Down { fall, .. } => {
-                // There is no live machine to copy, so the snapshot takes the record itself.
-                place.snapshot_at = entry.at + 1;
-                let snapshot = &mut place.snapshot;
-                let out = Told::after(fall, entry.at, feed.out);
-                if let Err(torn) = entry.record.with(|record| supervised(snapshot, record, out)) {
-                    self.counters.faults += 1;
-                    self.give_up(number, torn.reason, feed.incidents);
+                // There is no live machine to copy, so the snapshot takes the record itself, and
+                // first those that came before it and have not left.
+                let from = std::mem::replace(&mut place.snapshot_at, entry.at + 1);
+                let before = log.of(number, channel, from).take_while(|kept| kept.at < entry.at);
+                for entry in before.chain([entry]) {
+                    let snapshot = &mut place.snapshot;
+                    let out = Told::after(fall, entry.at, feed.out);
+                    let taken = entry.record.with(|record| supervised(snapshot, record, out));
+                    if let Err(torn) = taken {
+                        self.counters.faults += 1;
+                        return self.give_up(number, torn.reason, feed.incidents);
+                    }
                 }
             }
         }
@@ -251,7 +256,7 @@ impl<M: Machine> Population for Machines<M> {
         let place = &mut self.places[number as usize];
         match &mut place.health {
             Health::Up { .. } => {
-                if let Some(entry) = log.last() {
+                if let Some(entry) = log.last_of_channels() {
                     entry.record.with(|record| self.record(number, entry.at, record, feed));
                 }
             }

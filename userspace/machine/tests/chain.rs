@@ -312,13 +312,15 @@ fn records_that_left_the_log_are_not_missed() {
         for price in 0..before {
             pair.order(0, price);
             pair.order(2, price);
+            pair.interval(0);
         }
         pair.arm(2);
         pair.trap(0, 2);
         pair.disarm();
         for price in 0..after {
             pair.order(0, price);
-            pair.interval(1);
+            pair.order(2, price);
+            pair.market((price % 4 != 0) as u8);
         }
         pair.interval(0);
         assert_eq!(pair.counters().rebuilds, 1, "{before} before, {after} after");
@@ -444,7 +446,7 @@ fn whatever_falls_whenever_all_end_the_same() {
     let (mut rebuilds, mut given_up) = (0, 0);
     for seed in 0..300 {
         let mut random = Random(seed);
-        let mut pair = Pair::new(40 + random.below(60) as usize, u32::MAX);
+        let mut pair = Pair::new(20 + random.below(60) as usize, u32::MAX);
         for step in 0..400 {
             match random.below(20) {
                 0 => pair.interval(random.below(2) as u8),
@@ -473,7 +475,7 @@ fn whatever_falls_whenever_all_end_the_same() {
         rebuilds += counters.rebuilds;
         pair.assert_same();
     }
-    assert!(rebuilds > 300 && given_up < 30, "{rebuilds} rebuilds, {given_up} given up");
+    assert!(rebuilds > 300 && given_up < 100, "{rebuilds} rebuilds, {given_up} given up");
 }
 
 #[test]
