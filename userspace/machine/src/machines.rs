@@ -5,8 +5,8 @@
 //!
 //! - Times are the venue's (`ts_event`) and the ends of intervals, never a host's: the same flow
 //!   gives the same records on every host.
-//! - A record that a machine makes carries the `ts_recv` and the sequence of the record that made it
-//!   do so, or [`UNDEF_TIMESTAMP`] and 0 where that was the end of an interval.
+//! - A record that a machine makes carries the `ts_recv` of the record that made it do so, or
+//!   [`UNDEF_TIMESTAMP`] where that was the end of an interval.
 //! - Sums are 128 bits wide and sizes 64, which no day of trading fills.
 
 mod auction;
