@@ -7,7 +7,8 @@
 //!
 //! Where intervals are asked for, each mailbox learns when one of a channel's own time is over: the
 //! first event that is not before its end comes after an `EndOfInterval`. So each instrument has the
-//! same intervals between the same events, whatever the number of shards.
+//! same intervals between the same events, whatever the number of shards. What is about the whole
+//! market reaches every shard then, for its machines; without them it is one record, on the first.
 //!
 //! Promises: nothing is dropped. Where a mailbox is full the worker waits for its shard, and the
 //! mailbox counts the backpressure.
@@ -100,8 +101,9 @@ impl<M: Mailbox> EventSink for Router<M> {
             VenueEvent::State(_) | VenueEvent::Clear | VenueEvent::EndOfInterval
         ) {
             self.broadcast(event);
+        } else if self.intervals.is_some() {
+            self.broadcast(event);
         } else {
-            // The market's own status is one record, whatever the number of shards.
             self.deliver(0, event);
         }
     }

@@ -16,7 +16,7 @@ use crate::router::Mailbox;
 use crate::self_check::{CheckCounters, Parted, SelfCheck};
 use std::collections::BTreeSet;
 use wirebook_machine::{Book, BookSink, Books, Chain, Limits, LimitsError, Supervision};
-use wirebook_model::dbn::{RecordRef, rtype};
+use wirebook_model::dbn::{RecordRef, SystemMsg, rtype};
 use wirebook_model::{
     ALL_INSTRUMENTS, BookState, Event, EventHeader, RecordSink, StaleReason, UnixNanos, VenueEvent,
 };
@@ -294,10 +294,11 @@ impl<S: RecordSink> BookSink for Tap<'_, S> {
         }
         match number {
             Some(number) => self.machines.record(number, channel, record, self.sink),
-            None if header.instrument_id == ALL_INSTRUMENTS => {
-                self.machines.channel_record(channel, record, self.sink);
-            }
-            None => {}
+            None if header.instrument_id != ALL_INSTRUMENTS => {}
+            None => match record.get::<SystemMsg>() {
+                Some(interval) => self.machines.end_of_interval(channel, interval, self.sink),
+                None => self.machines.market(channel, record, self.sink),
+            },
         }
     }
 }

@@ -5,7 +5,7 @@
 //! do not see each other, and what one does to itself the others do not notice. Counts, for each
 //! kind of machine, in [`MachineCounters`].
 
-use dbn::RecordRef;
+use dbn::{RecordRef, SystemMsg};
 use wirebook_model::RecordSink;
 
 use crate::log::{Log, Logged, To};
@@ -139,9 +139,9 @@ impl Chain {
         }
     }
 
-    /// Feeds a record that is about a whole channel to the machines of each of its instruments. Where
-    /// it is the end of an interval, machines that are due are rebuilt.
-    pub fn channel_record(&mut self, channel: u8, record: RecordRef<'_>, out: &mut dyn RecordSink) {
+    /// Tells every instrument of a channel that an interval of the feed's time is over, and rebuilds
+    /// the machines that are due.
+    pub fn end_of_interval(&mut self, channel: u8, record: &SystemMsg, out: &mut dyn RecordSink) {
         if self.populations.is_empty() {
             return;
         }

@@ -9,9 +9,7 @@
 
 use std::collections::VecDeque;
 
-use dbn::{
-    ImbalanceMsg, MboMsg, Mbp1Msg, RecordHeader, RecordRef, StatMsg, StatusMsg, SystemMsg, rtype,
-};
+use dbn::{ImbalanceMsg, MboMsg, Mbp1Msg, RecordRef, StatMsg, StatusMsg, rtype};
 
 use crate::records::end_of_interval;
 
@@ -52,10 +50,6 @@ impl Logged {
             rtype::MBP_1 => Self::Top(record.get::<Mbp1Msg>()?.clone()),
             rtype::STATUS => Self::Status(record.get::<StatusMsg>()?.clone()),
             rtype::IMBALANCE => Self::Imbalance(record.get::<ImbalanceMsg>()?.clone()),
-            rtype::SYSTEM => {
-                let RecordHeader { publisher_id, ts_event, .. } = record.get::<SystemMsg>()?.hd;
-                Self::EndOfInterval { publisher_id, ts_event }
-            }
             rtype::STATISTICS => Self::Statistic(record.get::<StatMsg>()?.clone()),
             _ => return None,
         })
