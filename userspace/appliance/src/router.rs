@@ -96,12 +96,9 @@ impl<M: Mailbox> EventSink for Router<M> {
         if id != ALL_INSTRUMENTS {
             let shard = id as usize % self.mailboxes.len();
             self.deliver(shard, event);
-        } else if matches!(
-            event.body,
-            VenueEvent::State(_) | VenueEvent::Clear | VenueEvent::EndOfInterval
-        ) {
-            self.broadcast(event);
-        } else if self.intervals.is_some() {
+        } else if self.intervals.is_some()
+            || matches!(event.body, VenueEvent::State(_) | VenueEvent::Clear)
+        {
             self.broadcast(event);
         } else {
             self.deliver(0, event);
