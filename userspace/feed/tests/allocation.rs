@@ -1,39 +1,12 @@
 //! After construction nothing is allocated, whatever happens.
-#![allow(unsafe_code, reason = "an allocator that counts is an unsafe trait")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use allocation_counter::measure;
 use std::ops::Range;
 use wirebook_feed::{
     Applied, Channel, Packet, Policy, RetransmitPolicy, Retransmitter, RetransmitterPolicy, Sink,
     SnapshotPolicy, Source, Task, WindowLimits,
 };
 use wirebook_model::BookState;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The system's allocator, counting for each thread.
-struct Counting;
-
-// SAFETY: each method passes its arguments on unchanged to `System`, which keeps the contract; the
-// counter is a `Cell` without destructor in const thread-local storage, so it allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`, and `start` came from `System`.
-        unsafe { System.dealloc(start, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Passes requests on to a retransmitter, as a queue between threads would.
 struct Appliance {
@@ -78,47 +51,48 @@ fn a_channel_in_every_kind_of_trouble_allocates_nothing() {
     let retransmitter = Retransmitter::new(RetransmitterPolicy::default());
     let mut appliance = Appliance { retransmitter, messages: 0, snapshots: 0 };
     let bytes = [0; 200];
-    let before = ALLOCATIONS.get();
-    for step in 0..100_000_u64 {
-        // Every sixteenth packet is lost on both lines, line B runs behind and cuts differently.
-        let session = 1 + (step / 30_000) as u8;
-        let place = step % 30_000;
-        for (source, sequence) in [(0, 3 * place + 1), (1, (3 * place).saturating_sub(7) + 1)] {
-            let packet = Packet {
-                session,
-                sequence,
-                message_count: 3 + source * 2,
-                ends_session: false,
-                ts_recv: step,
-                bytes: &bytes[..(step % 200) as usize],
-            };
-            if step % 16 > 2 {
-                channel.arrive(Source::Line(source as u8), &packet, step, &mut appliance);
-            }
-        }
-        channel.tick(step, &mut appliance);
-        while let Some(task) = appliance.retransmitter.poll(step) {
-            let Task::Send { server, session, first, message_count } = task else { continue };
-            if step % 1_000 < 500
-                && appliance.retransmitter.answer(server, session, first, message_count, step)
-            {
+    let allocated = measure(|| {
+        for step in 0..100_000_u64 {
+            // Every sixteenth packet is lost on both lines, line B runs behind and cuts differently.
+            let session = 1 + (step / 30_000) as u8;
+            let place = step % 30_000;
+            for (source, sequence) in [(0, 3 * place + 1), (1, (3 * place).saturating_sub(7) + 1)] {
                 let packet = Packet {
                     session,
-                    sequence: first,
-                    message_count,
+                    sequence,
+                    message_count: 3 + source * 2,
                     ends_session: false,
                     ts_recv: step,
-                    bytes: &bytes,
+                    bytes: &bytes[..(step % 200) as usize],
                 };
-                channel.arrive(Source::Retransmit, &packet, step, &mut appliance);
+                if step % 16 > 2 {
+                    channel.arrive(Source::Line(source as u8), &packet, step, &mut appliance);
+                }
+            }
+            channel.tick(step, &mut appliance);
+            while let Some(task) = appliance.retransmitter.poll(step) {
+                let Task::Send { server, session, first, message_count } = task else { continue };
+                if step % 1_000 < 500
+                    && appliance.retransmitter.answer(server, session, first, message_count, step)
+                {
+                    let packet = Packet {
+                        session,
+                        sequence: first,
+                        message_count,
+                        ends_session: false,
+                        ts_recv: step,
+                        bytes: &bytes,
+                    };
+                    channel.arrive(Source::Retransmit, &packet, step, &mut appliance);
+                }
+            }
+            if step % 300 == 0 {
+                channel.snapshot_begins(session, &mut appliance);
+                channel.snapshot_ends(session, 3 * place + 1, step, &mut appliance);
             }
         }
-        if step % 300 == 0 {
-            channel.snapshot_begins(session, &mut appliance);
-            channel.snapshot_ends(session, 3 * place + 1, step, &mut appliance);
-        }
-    }
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    });
+    assert_eq!((allocated.count_total, allocated.count_current), (0, 0));
     let counters = channel.counters();
     for (name, count) in [
         ("messages", counters.messages),
@@ -132,5 +106,10 @@ fn a_channel_in_every_kind_of_trouble_allocates_nothing() {
     ] {
         assert!(count > 0, "no {name}: {counters:?}");
     }
-    assert!(ALLOCATIONS.get() > 0, "the counter counts");
+    assert_it_counts();
+}
+
+/// The counter counts, or nothing here says anything.
+fn assert_it_counts() {
+    assert_eq!(measure(|| drop(std::hint::black_box(Box::new(1)))).count_total, 1);
 }
