@@ -58,6 +58,12 @@ pub trait BookSink {
     /// Takes a record of the book `number`; there is none where the record is of the whole channel
     /// (its instrument is `ALL_INSTRUMENTS`) or of an instrument beyond the limit.
     fn record(&mut self, number: Option<u32>, channel: u8, record: RecordRef<'_>);
+
+    /// Learns what no record says: the state that the books of the channel or of one instrument are
+    /// in from now on, or that an instrument has a book now.
+    fn state(&mut self, channel: u8, instrument_id: u32, state: BookState) {
+        let _ = (channel, instrument_id, state);
+    }
 }
 
 /// Records alone, for those who need not know which book they are of.
@@ -144,7 +150,10 @@ impl Books {
                 channel.packet = *packet;
                 self.counters.packets += 1;
             }
-            VenueEvent::State(state) => self.set_state(header, *state),
+            VenueEvent::State(state) => {
+                out.state(header.channel, header.instrument_id, *state);
+                self.set_state(header, *state);
+            }
             VenueEvent::EndOfInterval => {
                 let record = records::end_of_interval(channel.publisher_id, header.ts_event);
                 let header = EventHeader { instrument_id: ALL_INSTRUMENTS, ..*header };
@@ -177,7 +186,11 @@ impl Books {
                 self.close(header, out);
             }
             _ => {
+                let books = self.books.len();
                 if let Some(number) = self.find_or_create(header) {
+                    if self.books.len() != books {
+                        self.tell_state(number, out);
+                    }
                     self.edit(number, header, body, out);
                 }
             }
@@ -323,6 +336,7 @@ impl Books {
             return;
         }
         self.editing = Some(number);
+        let state = self.books[number as usize].state;
         let lines = Edit {
             number,
             book: &mut self.books[number as usize],
@@ -333,8 +347,17 @@ impl Books {
             lines: Lines::new(),
         }
         .apply(body);
+        if self.books[number as usize].state != state {
+            self.tell_state(number, out);
+        }
         self.complete(number, header, lines, out);
         self.editing = None;
+    }
+
+    #[cold]
+    fn tell_state(&self, number: u32, out: &mut impl BookSink) {
+        let BookCore { channel, instrument_id, state, .. } = self.books[number as usize];
+        out.state(channel, instrument_id, state);
     }
 
     /// Where a message without lines ends a venue's event, ends it for the readers too.
