@@ -365,7 +365,9 @@ impl Books {
         if header.flags & flags::LAST != 0
             && let Some(number) = self.find(header.channel, header.instrument_id)
         {
+            self.editing = Some(number);
             self.complete(number, header, Lines::new(), out);
+            self.editing = None;
         }
     }
 
@@ -432,7 +434,9 @@ impl Books {
             ALL_INSTRUMENTS => None,
             _ => self.find_or_create(header),
         };
+        self.editing = number;
         out.record(number, header.channel, record);
+        self.editing = None;
     }
 
     pub(crate) fn mark_changed(&mut self, number: u32) {

@@ -58,8 +58,8 @@ impl Books {
     }
 
     /// A shard in place of this one, whose tables cannot be trusted: the same limits, channels,
-    /// counters, and instruments under the same numbers; every book empty and `Stale` for `Fault`.
-    /// Books in quarantine stay there.
+    /// counters, and instruments under the same numbers; every book empty, `Stale` for `Fault`, and
+    /// in quarantine: what its channel says next of it was meant for the book that is gone.
     ///
     /// # Errors
     /// [`LimitsError`] where the host has no memory for a second set of tables.
@@ -70,6 +70,7 @@ impl Books {
         for (book, number) in self.books.iter().zip(0..) {
             let mut book = BookCore { changed: false, ..book.clone() };
             book.lose(StaleReason::Fault);
+            book.quarantined = true;
             let key = instrument_key(book.channel, book.instrument_id);
             empty.instruments.insert(key, number + 1);
             empty.books.push(book);
