@@ -32,6 +32,8 @@ pub struct Shard<S> {
     parted: Vec<Parted>,
     /// The message that is being applied: whose fault a panic is.
     applying: EventHeader,
+    /// A channel's `Clear` that a panic cut short: the books behind the one that fell wait for it.
+    unfinished: Option<Event>,
     /// The stage's time, as last told.
     now: UnixNanos,
 }
@@ -59,6 +61,7 @@ impl<S: RecordSink> Shard<S> {
             check: SelfCheck::default(),
             parted: Vec::new(),
             applying,
+            unfinished: None,
             now: 0,
         })
     }
@@ -136,9 +139,13 @@ impl<S: RecordSink> Shard<S> {
     /// Applies an event while books are on their way back.
     #[cold]
     fn apply_beside_repairs(&mut self, event: &Event) {
-        if event.header.instrument_id == ALL_INSTRUMENTS && event.body == VenueEvent::Clear {
+        let EventHeader { channel, instrument_id, .. } = event.header;
+        if instrument_id == ALL_INSTRUMENTS
+            && event.body == VenueEvent::Clear
+            && self.repairs.recovered_with(channel)
+        {
             // Whatever follows fills all books of the channel.
-            while let Some(number) = self.repairs.recovered_with(event.header.channel) {
+            for number in self.numbers(channel) {
                 self.books.readmit(number, BookState::Healing);
             }
         }
@@ -150,26 +157,41 @@ impl<S: RecordSink> Shard<S> {
                 self.apply_now(event);
             }
             Step::Ends(number) => {
-                let mut at = 0;
-                while let Some((held, next)) = self.repairs.held(number, event.header.sequence, at)
-                {
+                let (sequence, mut at) = (event.header.sequence, 0);
+                while let Some((held, next)) = self.repairs.held(number, sequence, at) {
                     at = next;
                     self.applying = held.header;
                     self.apply_now(&held);
                 }
-                self.apply_now(event);
                 self.repairs.done(number);
+                self.apply_now(event);
             }
             Step::Failed(number) => self.books.quarantine(number, StaleReason::Fault),
         }
     }
 
-    /// Asks for books that fell, where their time has come.
+    /// True while a book is on its way back: [`Shard::tend`] it, also when there is much to do.
+    #[inline]
+    pub fn is_repairing(&self) -> bool {
+        !self.repairs.is_empty()
+    }
+
+    /// Lets time pass: asks for books that fell, where their time has come.
     #[inline]
     pub fn tend(&mut self, now: UnixNanos) {
         self.now = now;
-        if !self.repairs.is_empty() {
-            self.repairs.tend(now);
+        while let Some(number) = self.repairs.tend(now) {
+            self.books.quarantine(number, StaleReason::Fault);
+        }
+    }
+
+    /// Goes on with what a panic cut short; before the next event, where [`Shard::recover`] was
+    /// called. It may panic as [`Shard::apply`] may.
+    #[inline]
+    pub fn resume(&mut self) {
+        if let Some(event) = self.unfinished.take() {
+            self.applying = event.header;
+            self.apply_now(&event);
         }
     }
 
@@ -180,52 +202,49 @@ impl<S: RecordSink> Shard<S> {
     /// Fails where the host has no memory for new tables.
     #[cold]
     pub fn recover(&mut self) -> Result<(), LimitsError> {
-        let EventHeader { channel, sequence, .. } = self.applying;
-        match self.books.interrupted() {
-            Some(number) => {
-                self.books.quarantine(number, StaleReason::Fault);
-                self.note_fall(number, channel, sequence);
-                Ok(())
-            }
-            None => self.rebuild(),
+        let header = self.applying;
+        let Some(number) = self.books.interrupted() else { return self.rebuild() };
+        self.books.quarantine(number, StaleReason::Fault);
+        if header.instrument_id == ALL_INSTRUMENTS {
+            // The one event that edits the books of all; its sequence is the next message's.
+            self.unfinished = Some(Event { header, body: VenueEvent::Clear });
+            self.note_fall(number, header.sequence);
+        } else {
+            self.note_fall(number, header.sequence.saturating_add(1));
         }
+        Ok(())
     }
 
-    /// Takes a book out of service and has it filled anew; false where there is none.
+    /// Takes a book out of service and has it filled anew.
     #[cold]
-    pub fn renew(&mut self, channel: u8, instrument_id: u32, reason: StaleReason) -> bool {
-        let Some((number, sequence)) = (0..).zip(self.books.iter()).find_map(|(number, book)| {
-            let is_it = book.channel() == channel && book.instrument_id() == instrument_id;
-            is_it.then_some((number, book.sequence()))
-        }) else {
-            return false;
-        };
+    fn renew(&mut self, channel: u8, instrument_id: u32, reason: StaleReason) {
+        let Some(book) = self.books.get(channel, instrument_id) else { return };
+        let number = book.number();
         self.books.quarantine(number, reason);
-        self.note_fall(number, channel, sequence);
-        true
+        self.note_fall(number, self.applying.sequence.saturating_add(1));
     }
 
     /// Makes all tables anew: every book is stale until its channel has filled it.
-    ///
-    /// # Errors
-    /// Fails where the host has no memory for a second set of tables.
     #[cold]
-    pub fn rebuild(&mut self) -> Result<(), LimitsError> {
+    fn rebuild(&mut self) -> Result<(), LimitsError> {
         self.books = self.books.emptied()?;
         if !self.machines.is_empty() {
             self.books.tell_tops();
         }
         let channels: BTreeSet<u8> = self.books.iter().map(|book| book.channel()).collect();
-        self.repairs.shard_fell(channels.into_iter());
+        self.repairs.shard_fell(channels.into_iter(), self.now);
         Ok(())
     }
 
-    fn note_fall(&mut self, number: u32, channel: u8, sequence: u64) {
-        let instrument_id = (0..).zip(self.books.iter()).find(|&(at, _)| at == number);
-        if let Some((_, book)) = instrument_id {
-            let demand = Demand { channel, instrument_id: book.instrument_id() };
-            self.repairs.fell(number, demand, sequence, self.now);
-        }
+    fn note_fall(&mut self, number: u32, from_sequence: u64) {
+        let Some(book) = self.books.iter().nth(number as usize) else { return };
+        let demand = Demand { channel: book.channel(), instrument_id: book.instrument_id() };
+        self.repairs.fell(number, demand, from_sequence, self.now);
+    }
+
+    fn numbers(&self, channel: u8) -> Vec<u32> {
+        let books = self.books.iter().filter(|book| book.channel() == channel);
+        books.map(|book| book.number()).collect()
     }
 
     /// What became of books that fell.

@@ -199,10 +199,12 @@ impl<S: Output> ShardStage<S> {
                 Err(_) => self.recover(),
             };
             self.probe.answer(|| *self.shard.books().counters());
+            if !found || self.shard.is_repairing() {
+                self.shard.tend(clock::now());
+            }
             if !found {
                 self.worker_to_shard.hand_over();
                 self.shard_to_published.hand_over();
-                self.shard.tend(clock::now());
                 self.incidents.send(&mut self.shard);
                 if stopping {
                     return;
@@ -215,6 +217,7 @@ impl<S: Output> ShardStage<S> {
     /// Goes on after a panic; the events not taken yet still lie in their mailbox.
     #[cold]
     fn recover(&mut self) -> bool {
+        self.shard.tend(clock::now());
         if let Err(error) = self.shard.recover() {
             panic!("a shard that fell cannot be made anew: {error}");
         }
@@ -222,6 +225,7 @@ impl<S: Output> ShardStage<S> {
     }
 
     fn take_turns(&mut self) -> bool {
+        self.shard.resume();
         let mut found = false;
         for mailbox in 0..self.mailboxes.len() {
             found |= self.turn(mailbox);

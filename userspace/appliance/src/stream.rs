@@ -11,6 +11,7 @@
 use crate::clock::VenueDay;
 use crate::lines::ChannelSpec;
 use crate::recovery::link::{Answer, Request, WorkerEnd};
+use crate::repair::{FAILED, PUT_OFF};
 use crate::report::{ChannelReport, LineReport};
 use crate::router::{Mailbox, Router};
 use crate::worker::WorkerCounters;
@@ -23,9 +24,6 @@ use wirebook_model::{
 };
 use wirebook_telemetry::{HistogramCollector, StageHistogram};
 use wirebook_wire::{Decoded, Decoder, Limits, PacketKind, Protocol, Session, TransportPacket};
-
-/// What a shard is told of a book that cannot be repaired now.
-const REFUSED: VenueEvent = VenueEvent::State(BookState::Stale);
 
 /// Answers of the recovery thread that are taken in one cycle.
 const ANSWERS_A_CYCLE: usize = 64;
@@ -177,23 +175,33 @@ impl Stream {
         found
     }
 
-    /// Fills a book that its shard lost, or all of them, from the venue's snapshot. Where that cannot
-    /// be now, the shard is told that the book is stale, and asks again.
+    /// Fills a book that its shard lost, or all of them, from the venue's snapshot. Of one book that
+    /// this cannot be done, or not now, the shard is told.
     #[cold]
     pub fn repair<M: Mailbox>(&mut self, instrument_id: u32, out: &mut Outlet<'_, M>) {
+        let next = self.channel.next_sequence();
         let apply = &mut Apply { reader: &mut self.reader, parsed: None, out };
-        if instrument_id == ALL_INSTRUMENTS {
-            return self.channel.books_lost(apply.out.now, apply);
+        let is_possible = self.has_snapshots && apply.reader.recovery.is_some();
+        match (is_possible, instrument_id) {
+            // Other shards' books are whole, and nothing would bring them back.
+            (false, ALL_INSTRUMENTS) => {}
+            (false, _) => apply.tell_book(instrument_id, next, FAILED, 0),
+            (true, ALL_INSTRUMENTS) => self.channel.books_lost(apply.out.now, apply),
+            (true, _) => match self.channel.session() {
+                Some(session)
+                    if apply.reader.repair.is_none_or(|of| of == instrument_id)
+                        && self.channel.state() == State::Live =>
+                {
+                    // Asked again, it has waited for longer than a snapshot takes.
+                    if apply.reader.repair.is_some() {
+                        apply.end_repair();
+                    }
+                    apply.reader.repair = Some(instrument_id);
+                    apply.reader.ask(Request::Snapshot { session, sequence: next });
+                }
+                _ => apply.tell_book(instrument_id, next, PUT_OFF, 0),
+            },
         }
-        let is_possible = self.has_snapshots
-            && apply.reader.repair.is_none()
-            && self.channel.state() == State::Live;
-        let (Some(session), true) = (self.channel.session(), is_possible) else {
-            return apply.tell_book(instrument_id, self.channel.next_sequence(), REFUSED, 0);
-        };
-        apply.reader.repair = Some(instrument_id);
-        let sequence = self.channel.next_sequence();
-        apply.reader.ask(Request::Snapshot { session, sequence });
     }
 
     /// Takes the next message of a file that has no packets: in order, received when it was sent.
@@ -426,7 +434,7 @@ impl<M: Mailbox> Apply<'_, '_, M> {
             }
             Answer::SnapshotFailed { .. } => {
                 self.end_repair();
-                self.tell_book(instrument_id, next, REFUSED, 0);
+                self.tell_book(instrument_id, next, FAILED, 0);
             }
         }
     }
@@ -434,16 +442,18 @@ impl<M: Mailbox> Apply<'_, '_, M> {
     /// The link to the recovery thread is free for the channel itself.
     fn end_repair(&mut self) {
         self.reader.repair = None;
+        self.reader.unasked = None;
         if let Some(recovery) = &mut self.reader.recovery {
             recovery.end();
         }
     }
 
-    /// The channel recovers as a whole and needs the link: a repair under way is called off.
+    /// The channel is not live any more, or follows another session, and needs the link itself: a
+    /// repair under way is called off.
     fn call_off_repair(&mut self, sequence: u64) {
         if let Some(instrument_id) = self.reader.repair {
             self.end_repair();
-            self.tell_book(instrument_id, sequence, REFUSED, 0);
+            self.tell_book(instrument_id, sequence, PUT_OFF, 0);
         }
     }
 
@@ -468,20 +478,22 @@ impl<M: Mailbox> Sink<Session> for Apply<'_, '_, M> {
     }
 
     fn books_are(&mut self, state: BookState, sequence: u64) {
+        if state != BookState::Live {
+            self.call_off_repair(sequence);
+        }
         self.tell_books(sequence, VenueEvent::State(state));
     }
 
     fn clear_books(&mut self, sequence: u64) {
+        self.call_off_repair(sequence);
         self.tell_books(sequence, VenueEvent::Clear);
     }
 
     fn request_retransmit(&mut self, session: Session, messages: Range<u64>) {
-        self.call_off_repair(messages.start);
         self.reader.ask(Request::Retransmit { session, messages });
     }
 
     fn request_snapshot(&mut self, session: Session, sequence: u64) {
-        self.call_off_repair(sequence);
         self.reader.ask(Request::Snapshot { session, sequence });
     }
 

@@ -43,7 +43,7 @@ impl Buffer {
     }
 
     /// Appends bytes; false, and nothing is appended, where there is no room.
-    pub(super) fn append(&mut self, parts: &[&[u8]]) -> bool {
+    pub fn append(&mut self, parts: &[&[u8]]) -> bool {
         let Some(bytes) = &mut self.bytes else { return false };
         let length = parts.iter().map(|part| part.len()).sum::<usize>();
         let Some(room) = bytes.get_mut(self.length..self.length + length) else { return false };
@@ -96,7 +96,7 @@ impl Batch {
     }
 
     /// Appends a message; false where there is no room.
-    pub(super) fn push(&mut self, message: &[u8]) -> bool {
+    pub fn push(&mut self, message: &[u8]) -> bool {
         let (Ok(length), Some(count)) = (u16::try_from(message.len()), self.count.checked_add(1))
         else {
             return false;

@@ -168,7 +168,7 @@ pub struct RecoveryEnd {
 
 /// What the recovery thread is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub enum Order {
     /// Forget what was asked for.
     End,
     /// See to this.
@@ -177,7 +177,7 @@ pub(super) enum Order {
 
 impl RecoveryEnd {
     /// The next order.
-    pub(super) fn order(&mut self) -> Option<Order> {
+    pub fn order(&mut self) -> Option<Order> {
         if let Some(request) = self.postponed.take() {
             return Some(Order::Request(request));
         }
@@ -197,13 +197,13 @@ impl RecoveryEnd {
     }
 
     /// Sends an answer; where the queue is full it goes out later, in its order.
-    pub(super) fn send(&mut self, answer: Answer) {
+    pub fn send(&mut self, answer: Answer) {
         self.outbox.push_back(Numbered { recovery: self.recovery, item: answer });
         self.flush();
     }
 
     /// Sends what had no room before.
-    pub(super) fn flush(&mut self) {
+    pub fn flush(&mut self) {
         while let Some(answer) = self.outbox.pop_front() {
             if let Err(answer) = self.answers.push(answer) {
                 self.outbox.push_front(answer);
@@ -213,12 +213,12 @@ impl RecoveryEnd {
     }
 
     /// An empty buffer for a retransmitted packet; `None` while the worker has them all.
-    pub(super) fn packet_buffer(&self) -> Option<Buffer> {
+    pub fn packet_buffer(&self) -> Option<Buffer> {
         self.packets.take()
     }
 
     /// An empty batch of messages; `None` while the worker has them all.
-    pub(super) fn batch(&self) -> Option<Batch> {
+    pub fn batch(&self) -> Option<Batch> {
         self.batches.take().map(Batch::new)
     }
 }
