@@ -20,7 +20,9 @@ pub struct Cli {
 pub enum Command {
     /// Run the appliance: packets from the wire become books in shared memory.
     Run(RunArgs),
-    /// Send files through the same decode, route and book path; needs no privileges.
+    /// Run the appliance and write its records, and packets where asked, to disk.
+    Record(RecordArgs),
+    /// Send files, or a recording, through the same decode, route and book path; needs no privileges.
     Replay(ReplayArgs),
     /// Turn files into a DBN file of order-by-order records.
     Convert(ConvertArgs),
@@ -57,6 +59,26 @@ pub struct RunArgs {
     pub ready_file: Option<PathBuf>,
 }
 
+/// `wirebook record`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    wirebook record --config wirebook.toml --dir /data/wirebook --packets\n  \
+    wirebook replay /data/wirebook --book AAPL\n\n\
+    DIR holds each channel's records by the hour (DBN, zstd), snapshots of all books, and packets\n\
+    (pcapng). A full disk ends the recording alone. `[record]` in the configuration does the same\n\
+    for `wirebook run`.")]
+pub struct RecordArgs {
+    /// The directory to write into; what is there already is left alone.
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Write raw packets too.
+    #[arg(long)]
+    pub packets: bool,
+    /// What `wirebook run` takes.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
 /// What the commands that read files have in common.
 #[derive(Debug, Args)]
 pub struct InputArgs {
@@ -80,7 +102,10 @@ pub struct InputArgs {
 /// `wirebook replay`
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
-    wirebook replay session.pcap.gz --protocol iex-deep --book AAPL --depth 5 --json")]
+    wirebook replay session.pcap.gz --protocol iex-deep --book AAPL --depth 5 --json\n  \
+    wirebook replay /data/wirebook --json\n\n\
+    A directory is that of `wirebook record`: its newest run is replayed from the newest snapshot\n\
+    on, with the shards and limits that it was recorded with.")]
 pub struct ReplayArgs {
     /// What to read.
     #[command(flatten)]
@@ -88,6 +113,9 @@ pub struct ReplayArgs {
     /// Show this book at the end, by symbol or instrument id (may be repeated).
     #[arg(long, value_name = "SYMBOL")]
     pub book: Vec<String>,
+    /// Replay a recording from its first record, without its snapshots.
+    #[arg(long)]
+    pub from_start: bool,
     /// Levels to show of each side.
     #[arg(long, default_value_t = 10)]
     pub depth: usize,

@@ -4,6 +4,7 @@
 //! exists, no line is named twice, …). Promises: every mistake is named with what was expected
 //! and what was found; an unknown key is a mistake.
 
+use crate::recorder::RecordConfig;
 use crate::recovery::config::RecoveryConfig;
 use jiff::civil::Date;
 use serde::Deserialize;
@@ -37,6 +38,8 @@ pub struct Config {
     /// What stands behind each book.
     #[serde(default)]
     pub machines: MachinesConfig,
+    /// What is written to disk; absent, nothing.
+    pub record: Option<RecordConfig>,
     /// Threads that receive and decode.
     #[serde(rename = "worker")]
     pub workers: Vec<WorkerConfig>,
@@ -342,10 +345,19 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the file and the first mistake in it.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        Self::read_changed(path, |_| {})
+    }
+
+    /// Reads a configuration file, changes it, and checks it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file and the first mistake in it.
+    pub fn read_changed(path: &Path, change: impl FnOnce(&mut Self)) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.into(), source })?;
-        let config: Self = toml::from_str(&text)
+        let mut config: Self = toml::from_str(&text)
             .map_err(|source| ConfigError::Parse { path: path.into(), source })?;
+        change(&mut config);
         match config.mistake() {
             None => Ok(config),
             Some(reason) => Err(ConfigError::Invalid { path: path.into(), reason }),
@@ -358,6 +370,10 @@ impl Config {
             .or_else(|| self.workers.iter().find_map(WorkerConfig::mistake))
             .or_else(|| self.mistake_in_queues())
             .or_else(|| self.mistake_in_channels())
+            .or_else(|| {
+                let names = self.channels.iter().map(|channel| channel.name.as_str());
+                self.record.as_ref().and_then(|record| record.mistake(names))
+            })
     }
 
     fn mistake_in_counts(&self) -> Option<String> {
@@ -373,13 +389,12 @@ impl Config {
         if lines > 1 + usize::from(u16::MAX) {
             return Some(format!("expected at most 65536 lines, found {lines}"));
         }
-        for (name, slots) in [
+        let slots = [
             ("segment.mailbox_slots", self.segment.mailbox_slots),
             ("segment.output_slots", self.segment.output_slots),
-        ] {
-            if !slots.is_power_of_two() || slots < 64 {
-                return Some(format!("{name}: expected a power of two from 64 up, found {slots}"));
-            }
+        ];
+        if let Some(mistake) = mistake_in_slots(&slots) {
+            return Some(mistake);
         }
         let LimitsConfig { instruments, orders, levels } = self.limits;
         for (name, limit) in [("instruments", instruments), ("orders", orders), ("levels", levels)]
@@ -454,6 +469,13 @@ impl Config {
         }
         None
     }
+}
+
+/// The first that is no capacity of a ring.
+pub(crate) fn mistake_in_slots(named: &[(&str, usize)]) -> Option<String> {
+    let mistaken = |(_, slots): &&(&str, usize)| !slots.is_power_of_two() || *slots < 64;
+    let (name, slots) = named.iter().find(mistaken)?;
+    Some(format!("{name}: expected a power of two from 64 up, found {slots}"))
 }
 
 impl WorkerConfig {

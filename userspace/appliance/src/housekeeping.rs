@@ -6,6 +6,7 @@
 use crate::clock;
 use crate::incidents::IncidentReader;
 use crate::nic::Nics;
+use crate::recorder::RecorderCounters;
 use crate::recovery::RecoveryCounters;
 use crate::watch::Watch;
 use crate::worker::WorkerCounters;
@@ -87,6 +88,7 @@ pub struct Housekeeping {
     workers: Vec<ProbeReader<WorkerCounters>>,
     shards: Vec<ProbeReader<Counters>>,
     recovery: Option<ProbeReader<RecoveryCounters>>,
+    recorders: Vec<ProbeReader<RecorderCounters>>,
     duties: Duties,
     print: Arc<AtomicBool>,
 }
@@ -107,6 +109,7 @@ impl Housekeeping {
             workers: Vec::new(),
             shards: Vec::new(),
             recovery: None,
+            recorders: Vec::new(),
             duties,
             print,
         })
@@ -130,6 +133,13 @@ impl Housekeeping {
     pub fn probe_recovery(&mut self) -> Probe<RecoveryCounters> {
         let (probe, reader) = probe();
         self.recovery = Some(reader);
+        probe
+    }
+
+    /// The other end of one more recorder thread's probe.
+    pub fn probe_recorder(&mut self) -> Probe<RecorderCounters> {
+        let (probe, reader) = probe();
+        self.recorders.push(reader);
         probe
     }
 
@@ -193,6 +203,7 @@ impl Housekeeping {
         self.workers.iter().for_each(ProbeReader::ask);
         self.shards.iter().for_each(ProbeReader::ask);
         self.recovery.iter().for_each(ProbeReader::ask);
+        self.recorders.iter().for_each(ProbeReader::ask);
         std::thread::sleep(ANSWER);
         self.histograms.collect();
         for (number, worker) in self.workers.iter().enumerate() {
@@ -210,6 +221,9 @@ impl Housekeeping {
         }
         for drops in self.nics.read() {
             eprintln!("{drops}");
+        }
+        for counters in self.recorders.iter().filter_map(ProbeReader::take) {
+            eprintln!("recorder: {counters:?}");
         }
         eprintln!("{}", self.histograms.report());
     }

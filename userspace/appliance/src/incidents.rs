@@ -9,8 +9,7 @@ use crate::self_check::Parted;
 use crate::shard::Shard;
 use crossbeam_queue::ArrayQueue;
 use std::sync::Arc;
-use wirebook_machine::{Change, Incident};
-use wirebook_model::RecordSink;
+use wirebook_machine::{BookSink, Change, Incident};
 
 /// Incidents on their way to the log.
 const INCIDENTS_MAX: usize = 256;
@@ -46,7 +45,7 @@ pub fn incidents(shard: usize, machines: Vec<String>) -> (IncidentSender, Incide
 
 impl IncidentSender {
     /// Sends what is new.
-    pub fn send<S: RecordSink>(&mut self, shard: &mut Shard<S>) {
+    pub fn send<S: BookSink>(&mut self, shard: &mut Shard<S>) {
         for parted in shard.parted() {
             let _ = self.queue.push(Told::Parted(parted));
         }

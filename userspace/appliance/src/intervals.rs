@@ -2,7 +2,7 @@
 //!
 //! Arrives: the header of each event, in the order of its channel. Leaves: an `EndOfInterval` before
 //! the first event that is not before the interval's end. Intervals in which nothing happened end
-//! together, as one. A time that jumps back by more than a day is another session's, and counts anew.
+//! together, as one; one that a recording tells is not told again. A time that jumps back by more than a day is another session's, and counts anew.
 
 use wirebook_model::{ALL_INSTRUMENTS, Event, EventHeader, UnixNanos, VenueEvent};
 
@@ -28,12 +28,14 @@ impl Intervals {
 
     /// The end of the interval that was over before this event.
     #[inline]
-    pub fn ended_before(&mut self, event: &EventHeader) -> Option<Event> {
-        let end = self.ends[usize::from(event.channel)];
-        if event.ts_event < end && end - event.ts_event <= DAY_NS {
+    pub fn ended_before(&mut self, event: &Event) -> Option<Event> {
+        let header = &event.header;
+        let end = self.ends[usize::from(header.channel)];
+        if header.ts_event < end && end - header.ts_event <= DAY_NS {
             return None;
         }
-        self.turn(event)
+        let ended = self.turn(header);
+        if event.body == VenueEvent::EndOfInterval { None } else { ended }
     }
 
     #[cold]
@@ -63,22 +65,36 @@ impl Intervals {
 mod tests {
     use super::*;
 
+    fn event(channel: u8, ts_event: u64, body: VenueEvent) -> Event {
+        let header = EventHeader { channel, flags: 0, instrument_id: 1, sequence: 1, ts_event };
+        Event { header, body }
+    }
+
     fn ends(times: &[(u8, u64)]) -> Vec<(u8, u64)> {
         let mut intervals = Intervals::new(100);
-        let header = |&(channel, ts_event)| EventHeader {
-            channel,
-            flags: 0,
-            instrument_id: 1,
-            sequence: 1,
-            ts_event,
-        };
-        let ended = times.iter().filter_map(|time| intervals.ended_before(&header(time)));
+        let ended = times.iter().filter_map(|&(channel, ts_event)| {
+            intervals.ended_before(&event(channel, ts_event, VenueEvent::Clear))
+        });
         ended.map(|event| (event.header.channel, event.header.ts_event)).collect()
     }
 
     #[test]
     fn an_interval_ends_before_the_first_event_past_it() {
         assert_eq!(ends(&[(0, 150), (0, 199), (0, 200), (0, 201)]), [(0, 200)]);
+    }
+
+    #[test]
+    fn an_interval_that_the_input_ends_ends_once() {
+        let mut intervals = Intervals::new(100);
+        for (ts_event, body, ends) in [
+            (150, VenueEvent::Clear, false),
+            (200, VenueEvent::EndOfInterval, false),
+            (200, VenueEvent::Clear, false),
+            (299, VenueEvent::Clear, false),
+            (300, VenueEvent::Clear, true),
+        ] {
+            assert_eq!(intervals.ended_before(&event(0, ts_event, body)).is_some(), ends);
+        }
     }
 
     #[test]

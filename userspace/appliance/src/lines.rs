@@ -175,6 +175,15 @@ fn publisher_id(protocol: Protocol) -> u16 {
     }
 }
 
+/// The DBN dataset of a protocol. DBN knows none of IEX DEEP; its name here follows the same pattern.
+pub fn dataset(protocol: Protocol) -> String {
+    match protocol {
+        Protocol::Itch50 => dbn::Dataset::XnasItch.to_string(),
+        Protocol::IexTops => dbn::Dataset::IexgTops.to_string(),
+        Protocol::IexDeep => "IEXG.DEEP".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

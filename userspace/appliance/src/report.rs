@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::fmt;
 use wirebook_feed::{ChannelCounters, LineCounters};
-use wirebook_machine::{Book, Books, Counters, Level, MachineCounters, combine};
+use wirebook_machine::{Book, BookSink, Books, Counters, Level, MachineCounters, combine};
+use wirebook_model::BookState;
 use wirebook_model::price::Decimal;
-use wirebook_model::{BookState, RecordSink};
 use wirebook_wire::DecoderCounters;
 
 /// One channel's counts and state.
@@ -108,7 +108,7 @@ pub struct SupervisionReport {
 
 impl SupervisionReport {
     /// Adds what one shard counted.
-    pub fn add<S: RecordSink>(&mut self, shard: &Shard<S>) {
+    pub fn add<S: BookSink>(&mut self, shard: &Shard<S>) {
         self.books += shard.repair_counters();
         self.check += shard.check_counters();
         for (name, counters) in shard.machines().counters() {

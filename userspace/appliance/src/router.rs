@@ -88,7 +88,7 @@ impl<M: Mailbox> EventSink for Router<M> {
     #[inline]
     fn event(&mut self, event: &Event) {
         if let Some(intervals) = &mut self.intervals
-            && let Some(ended) = intervals.ended_before(&event.header)
+            && let Some(ended) = intervals.ended_before(event)
         {
             self.broadcast(&ended);
         }

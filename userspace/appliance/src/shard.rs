@@ -1,7 +1,7 @@
 //! From events to records: the book-keeping half of the path.
 //!
 //! Arrives: the events of this shard's instruments, from one mailbox a worker. Leaves: complete
-//! records in a [`RecordSink`], the books themselves, and what the machines behind the books make of
+//! records in a [`BookSink`], the books themselves, and what the machines behind the books make of
 //! their records. The same code runs on a pinned thread behind a ring and, in a replay, directly
 //! behind the router.
 //!
@@ -38,7 +38,7 @@ pub struct Shard<S> {
     now: UnixNanos,
 }
 
-impl<S: RecordSink> Shard<S> {
+impl<S: BookSink> Shard<S> {
     /// A shard with room for `limits`, whose records go to `sink`, without machines.
     ///
     /// # Errors
@@ -292,7 +292,7 @@ impl<S: RecordSink> Shard<S> {
 }
 
 /// A worker and its shard on one thread: run to completion, no ring between them.
-impl<S: RecordSink> Mailbox for Shard<S> {
+impl<S: BookSink> Mailbox for Shard<S> {
     #[inline]
     fn deliver(&mut self, event: &Event) {
         self.apply(event);
@@ -305,19 +305,37 @@ struct Tap<'a, S> {
     sink: &'a mut S,
 }
 
-impl<S: RecordSink> BookSink for Tap<'_, S> {
+impl<S: BookSink> BookSink for Tap<'_, S> {
     fn record(&mut self, number: Option<u32>, channel: u8, record: RecordRef<'_>) {
         let header = record.header();
         if header.rtype != rtype::MBP_1 {
-            self.sink.record(record);
+            self.sink.record(number, channel, record);
         }
+        let out = &mut Derived(self.sink);
         match number {
-            Some(number) => self.machines.record(number, channel, record, self.sink),
+            Some(number) => self.machines.record(number, channel, record, out),
             None if header.instrument_id != ALL_INSTRUMENTS => {}
             None => match record.get::<SystemMsg>() {
-                Some(interval) => self.machines.end_of_interval(channel, interval, self.sink),
-                None => self.machines.market(channel, record, self.sink),
+                Some(interval) => self.machines.end_of_interval(channel, interval, out),
+                None => self.machines.market(channel, record, out),
             },
         }
+    }
+
+    fn state(&mut self, channel: u8, instrument_id: u32, state: BookState) {
+        self.sink.state(channel, instrument_id, state);
+    }
+
+    fn over_limit(&mut self, channel: u8, instrument_id: u32) {
+        self.sink.over_limit(channel, instrument_id);
+    }
+}
+
+/// What machines write to.
+struct Derived<'a, S>(&'a mut S);
+
+impl<S: BookSink> RecordSink for Derived<'_, S> {
+    fn record(&mut self, record: RecordRef<'_>) {
+        self.0.derived(record);
     }
 }

@@ -1,9 +1,10 @@
 //! Where a worker's packets come from: AF_XDP sockets, or UDP sockets in their place.
 //!
 //! Arrives: packets of the worker's lines. Leaves: each one at the [`Worker`], with its time of
-//! arrival. Counts what was lost before this process saw it ([`Drops`]).
+//! arrival, and in the ring to the recorder where packets are recorded. Counts what was lost before this process saw it ([`Drops`]).
 
 use crate::clock;
+use crate::recorder::PacketWriter;
 use crate::router::Mailbox;
 use crate::worker::Worker;
 use serde::Serialize;
@@ -74,11 +75,16 @@ impl Source {
         &mut self,
         worker: &mut Worker<M>,
         latency: &mut StageHistogram,
+        mut packets: Option<&mut PacketWriter>,
     ) -> bool {
         match self {
             Self::Xdp(receiver) => {
                 let taken = receiver.poll_batch(BATCH_MAX, |packet| {
                     let ts_worker = clock::now();
+                    if let Some(packets) = &mut packets {
+                        let ts_recv = packet.steered.as_ref().map_or(ts_worker, |s| s.ts_ns);
+                        packets.frame(packet.bytes, ts_recv);
+                    }
                     match (&packet.steered, packet.payload()) {
                         (Some(steered), Some(payload)) => {
                             latency.record(ts_worker.saturating_sub(steered.ts_ns));
@@ -94,6 +100,9 @@ impl Source {
                 let taken = receiver.poll_batch(BATCH_MAX, |packet| {
                     let ts_worker = clock::now();
                     let ts_recv = if packet.ts_ns == 0 { ts_worker } else { packet.ts_ns };
+                    if let Some(packets) = &mut packets {
+                        packets.payload(packet.line, packet.bytes, ts_recv);
+                    }
                     latency.record(ts_worker.saturating_sub(ts_recv));
                     worker.payload(packet.line, packet.bytes, ts_recv, ts_worker);
                 });

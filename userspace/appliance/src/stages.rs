@@ -9,6 +9,7 @@ use crate::clock;
 use crate::config::Idle;
 use crate::idle::{Waiter, nap};
 use crate::incidents::IncidentSender;
+use crate::recorder::{JournalWriter, PacketWriter};
 use crate::router::Mailbox;
 use crate::shard::Shard;
 use crate::source::Source;
@@ -16,9 +17,9 @@ use crate::worker::{Worker, WorkerCounters};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use wirebook_machine::{Book, Counters, Level};
+use wirebook_machine::{Book, BookSink, Counters, Level};
 use wirebook_model::dbn::RecordRef;
-use wirebook_model::{Event, Packet, RecordSink, VenueEvent};
+use wirebook_model::{BookState, Event, Packet, RecordSink, VenueEvent};
 use wirebook_shm::board::{BoardWriter, CELL_LEVELS, Cell, CellLevel};
 use wirebook_shm::ring::{Cursor, GatedWriter, GatingReader, PushError, Writer};
 use wirebook_telemetry::{Probe, StageHistogram};
@@ -88,6 +89,8 @@ pub struct WorkerStage {
     pub source: Source,
     /// What decodes them.
     pub worker: Worker<RingMailbox>,
+    /// The ring to the recorder of packets, where there is one.
+    pub packets: Option<PacketWriter>,
     /// From arrival to the start of decoding.
     pub wire_to_worker: StageHistogram,
     /// Answers housekeeping.
@@ -103,7 +106,7 @@ impl WorkerStage {
         let mut waiter = Waiter::new(self.idle);
         let mut until_clock = CYCLES_A_CLOCK;
         while !stop.load(Ordering::Relaxed) {
-            let mut found = self.source.poll(&mut self.worker, &mut self.wire_to_worker);
+            let mut found = self.poll();
             found |= self.worker.tick(clock::now());
             self.probe.answer(|| self.worker.counters());
             if !found {
@@ -119,15 +122,20 @@ impl WorkerStage {
             waiter.cycle(found, || self.source.sleep());
         }
         for _ in 0..LAST_POLLS {
-            if !self.source.poll(&mut self.worker, &mut self.wire_to_worker) {
+            if !self.poll() {
                 return;
             }
         }
     }
+
+    #[inline]
+    fn poll(&mut self) -> bool {
+        self.source.poll(&mut self.worker, &mut self.wire_to_worker, self.packets.as_mut())
+    }
 }
 
 /// Where a shard's records go, and where a reader of the board goes on in them.
-pub trait Output: RecordSink {
+pub trait Output: BookSink {
     /// Where the next record will stand.
     fn cursor(&self) -> Cursor;
 }
@@ -156,6 +164,12 @@ impl Output for OutputRing {
     }
 }
 
+impl Output for ShardSink {
+    fn cursor(&self) -> Cursor {
+        self.output.cursor()
+    }
+}
+
 impl RecordSink for OutputRing {
     #[inline]
     fn record(&mut self, record: RecordRef<'_>) {
@@ -163,8 +177,42 @@ impl RecordSink for OutputRing {
     }
 }
 
+/// Where a shard's books send what they complete: to readers, and to the recorder where there is one.
+pub struct ShardSink {
+    /// The output ring.
+    pub output: OutputRing,
+    /// The ring to the recorder.
+    pub journal: Option<JournalWriter>,
+}
+
+impl BookSink for ShardSink {
+    #[inline]
+    fn record(&mut self, _number: Option<u32>, channel: u8, record: RecordRef<'_>) {
+        RecordSink::record(&mut self.output, record);
+        if let Some(journal) = &mut self.journal {
+            journal.record(channel, record);
+        }
+    }
+
+    fn state(&mut self, channel: u8, instrument_id: u32, state: BookState) {
+        if let Some(journal) = &mut self.journal {
+            journal.state(channel, instrument_id, state);
+        }
+    }
+
+    fn over_limit(&mut self, channel: u8, instrument_id: u32) {
+        if let Some(journal) = &mut self.journal {
+            journal.over_limit(channel, instrument_id);
+        }
+    }
+
+    fn derived(&mut self, record: RecordRef<'_>) {
+        RecordSink::record(&mut self.output, record);
+    }
+}
+
 /// A shard on its thread.
-pub struct ShardStage<S = OutputRing> {
+pub struct ShardStage<S = ShardSink> {
     /// One ring a worker.
     pub mailboxes: Vec<GatingReader>,
     /// The books.

@@ -15,6 +15,7 @@ use crate::intake::{Intake, join_groups};
 use crate::lines::{ChannelSpec, Lines};
 use crate::machines::MachineKinds;
 use crate::nic::{NicDrops, Nics};
+use crate::recorder::{RecorderCounters, rings};
 use crate::recovery::link::WorkerEnd;
 use crate::recovery::{Recovery, RecoveryCounters};
 use crate::repair::Repairs;
@@ -23,7 +24,7 @@ use crate::router::Router;
 use crate::self_check::SelfCheck;
 use crate::shard::Shard;
 use crate::source::Drops;
-use crate::stages::{OutputRing, RingMailbox, ShardStage, WorkerStage};
+use crate::stages::{OutputRing, RingMailbox, ShardSink, ShardStage, WorkerStage};
 use crate::stream::StreamHistograms;
 use crate::worker::Worker;
 use anyhow::{Context, anyhow};
@@ -56,6 +57,8 @@ pub struct Finished {
     pub supervision: SupervisionReport,
     /// What the recovery thread counted, where there is one.
     pub recovery: Option<RecoveryCounters>,
+    /// What the recorder wrote, where there is one.
+    pub recorder: Option<RecorderCounters>,
     /// What the interfaces and sockets got and counted.
     pub intake: Intake,
     /// Latency of each stage.
@@ -74,6 +77,7 @@ pub fn run(
     mut housekeeping: Housekeeping,
 ) -> anyhow::Result<Finished> {
     let mut segment = Segment::create(&layout(config), config.segment.hugepages.into())?;
+    let recorders = rings::recorders(config, &segment)?;
     let mut intake = Intake::attach(config)?;
     let gone: Vec<_> = config.shards.iter().map(|_| Arc::new(AtomicBool::new(false))).collect();
 
@@ -104,6 +108,7 @@ pub fn run(
         workers.push(WorkerStage {
             source: intake.open(config, worker)?,
             worker: decoder,
+            packets: rings::packet_writer(config, &mut segment, number)?,
             wire_to_worker: housekeeping.histograms.recorder("wire→worker"),
             probe: housekeeping.probe_worker(),
             idle: worker.idle,
@@ -117,6 +122,7 @@ pub fn run(
     let mut memory_bytes = 0;
     for ((number, shard), mailboxes) in config.shards.iter().enumerate().zip(mailboxes) {
         let output = OutputRing::new(segment.open_ring(&output_name(number))?);
+        let journal = rings::journal_writer(config, &mut segment, number)?;
         let machines = kinds.chain(&config.machines, config.limits.instruments)?;
         memory_bytes += machines.memory_bytes();
         let names = machines.counters().map(|(name, _)| name.to_owned()).collect();
@@ -125,7 +131,7 @@ pub fn run(
         housekeeping.incidents.push(reader);
         shards.push(ShardStage {
             mailboxes,
-            shard: new_shard(config, output)?
+            shard: new_shard(config, ShardSink { output, journal })?
                 .with_machines(machines)
                 .with_check(SelfCheck::new(config.check.shadow.clone()))
                 .with_repairs(repairs),
@@ -146,12 +152,20 @@ pub fn run(
 
     let ended: Vec<_> = workers.iter().map(|_| AtomicBool::new(false)).collect();
     let shards_stop = AtomicBool::new(false);
+    let recorders_stop = AtomicBool::new(false);
     let recovery_probe = housekeeping.probe_recovery();
-    let (workers, shards, recovery) = thread::scope(|scope| {
+    let (workers, shards, recovery, recorder) = thread::scope(|scope| {
+        let mut recorder_threads = Vec::new();
         let mut recovery_thread = Vec::new();
         let mut shard_threads = Vec::new();
         let mut worker_threads = Vec::new();
         let start_and_keep = || -> anyhow::Result<()> {
+            for mut recorder in recorders {
+                let name = recorder.name().to_owned();
+                let (probe, stop) = (housekeeping.probe_recorder(), &recorders_stop);
+                let run = move || recorder.run(stop, &probe);
+                recorder_threads.push(spawn(scope, name, None, run)?);
+            }
             for ((number, settings), mut stage) in config.shards.iter().enumerate().zip(shards) {
                 let (gone, stop) = (Arc::clone(&gone[number]), &shards_stop);
                 let name = format!("shard-{number}");
@@ -188,10 +202,16 @@ pub fn run(
         shards_stop.store(true, Ordering::Release);
         let shards = join_all(shard_threads);
         let recovery = join_all(recovery_thread);
+        recorders_stop.store(true, Ordering::Release);
+        // One that died stopped recording, no more.
+        let recorded = recorder_threads.into_iter().map(|thread| {
+            thread.join().unwrap_or(RecorderCounters { recording_stopped: 1, ..Default::default() })
+        });
+        let recorded = rings::sum(recorded);
         kept?;
-        anyhow::Ok((workers?, shards?, recovery?.pop()))
+        anyhow::Ok((workers?, shards?, recovery?.pop(), recorded))
     })?;
-    finish(housekeeping, workers, shards, recovery, intake)
+    Ok(Finished { recorder, ..finish(housekeeping, workers, shards, recovery, intake)? })
 }
 
 /// The segment: a ring from each worker to each shard, and each shard's output.
@@ -205,7 +225,7 @@ fn layout(config: &Config) -> SegmentLayout {
             .open_ring(output_name(shard), config.segment.output_slots)
             .board(board_name(shard), config.limits.instruments);
     }
-    layout
+    rings::lay_out(layout, config)
 }
 
 fn mailbox_name(worker: usize, shard: usize) -> String {
@@ -221,13 +241,13 @@ pub fn board_name(shard: usize) -> String {
     format!("board-{shard}")
 }
 
-fn new_shard(config: &Config, output: OutputRing) -> anyhow::Result<Shard<OutputRing>> {
+fn new_shard(config: &Config, sink: ShardSink) -> anyhow::Result<Shard<ShardSink>> {
     let limits = Limits {
         instruments: config.limits.instruments,
         orders: config.limits.orders,
         levels: config.limits.levels,
     };
-    let mut shard = Shard::new(limits, output)?;
+    let mut shard = Shard::new(limits, sink)?;
     for spec in Lines::of_config(config, None).channels() {
         shard.set_channel(spec);
     }
@@ -328,8 +348,8 @@ fn finish(
     let mut supervision = SupervisionReport::default();
     for stage in shards {
         supervision.add(&stage.shard);
-        let (shard_books, output) = stage.shard.into_parts();
-        lost_in_rings += output.unpublished() + stage.bad_slots;
+        let (shard_books, sink) = stage.shard.into_parts();
+        lost_in_rings += sink.output.unpublished() + stage.bad_slots;
         books.push(shard_books);
     }
     summary.set_books(books.iter());
@@ -346,6 +366,7 @@ fn finish(
         backpressure,
         lost_in_rings,
         recovery,
+        recorder: None,
         intake,
         latency,
         supervision,

@@ -13,9 +13,10 @@ use std::sync::atomic::AtomicBool;
 use wirebook::config::Idle;
 use wirebook::incidents::incidents;
 use wirebook::lines::{ChannelSpec, Lines};
+use wirebook::recorder::{JournalWriter, PacketWriter};
 use wirebook::router::Router;
 use wirebook::shard::Shard;
-use wirebook::stages::{OutputRing, RingMailbox, ShardStage};
+use wirebook::stages::{OutputRing, RingMailbox, ShardSink, ShardStage};
 use wirebook::worker::Worker;
 use wirebook_machine::Limits;
 use wirebook_shm::board;
@@ -124,19 +125,24 @@ fn the_iex_capture_through_rings_allocates_nothing() {
 }
 
 /// A worker with the mailbox of a live run, and behind it a shard with its output ring, board,
-/// histograms and probe, turn by turn on one thread: only the source and the waiting are left out.
+/// histograms and probe, turn by turn on one thread, both with their rings to the recorder: only the
+/// source and the waiting are left out.
 fn through_rings(protocol: Protocol, frames: &Frames, messages: u64) {
     let (writer, reader) = ring::gated(1 << 12).unwrap();
     let (output, mut observer) = ring::open(1 << 12).unwrap();
+    let (journal, mut recorded) = ring::open(1 << 12).unwrap();
+    let mut packets = PacketWriter::new(ring::open(1 << 12).unwrap().0);
     let (board, shown) = board::board(LIMITS.instruments);
     let mailbox = RingMailbox::new(writer, Arc::new(AtomicBool::new(false)));
     let router = Router::new(vec![mailbox]);
     let mut worker = Worker::new(lines(protocol), LIMITS.instruments, router).unwrap();
     let mut histograms = HistogramCollector::new();
     let (shard_probe, shard_counters) = probe();
+    let output = OutputRing::new(output);
+    let sink = ShardSink { output, journal: Some(JournalWriter::new(journal)) };
     let mut stage = ShardStage {
         mailboxes: vec![reader],
-        shard: Shard::new(LIMITS, OutputRing::new(output)).unwrap(),
+        shard: Shard::new(LIMITS, sink).unwrap(),
         board,
         publishers: [0; 256],
         worker_to_shard: histograms.recorder("worker→shard"),
@@ -152,16 +158,19 @@ fn through_rings(protocol: Protocol, frames: &Frames, messages: u64) {
     worker.frame(&first.1, first.0, 0);
     stage.run(&stop);
     while !matches!(observer.poll(), Observed::Empty) {}
+    while !matches!(recorded.poll(), Observed::Empty) {}
 
     let observed = without_allocation("the stages", || {
         let mut observed = 0;
         for (ts_recv, frame) in rest {
             let ts_worker = wirebook::clock::now();
+            packets.frame(frame, *ts_recv);
             worker.frame(frame, *ts_recv, ts_worker);
             shard_counters.ask();
             stage.run(&stop);
             while let Observed::Record(_) = observer.poll() {
                 observed += 1;
+                assert!(matches!(recorded.poll(), Observed::Record(_)));
             }
         }
         observed

@@ -48,12 +48,49 @@ fn a_right_config_is_ok() {
 }
 
 #[test]
+fn a_channel_that_is_recorded_needs_a_name_for_its_directory() {
+    let folder = folder();
+    for name in ["", ".", "../up", "a/b", "packets", "snapshots"] {
+        let named = CONFIG.replace("name = \"c\"", &format!("name = {name:?}"));
+        let file = write(&folder, "named.toml", &named);
+        let file = file.to_str().unwrap();
+        text(&["run", "--check", "--config", file]);
+        fails(&["record", "--check", "--dir", "d", "--config", file], 1, &["channel", "directory"]);
+    }
+}
+
+#[test]
+fn a_recording_that_is_none_is_named() {
+    let folder = folder();
+    let dir = folder.path().to_str().unwrap();
+    fails(&["replay", dir], 1, &[dir, "expected a recording"]);
+    let file = write(&folder, "file", "").to_str().unwrap().to_owned();
+    let config =
+        write(&folder, "right.toml", CONFIG.replace("instruments = 100", "instruments = 10"));
+    let to_file = ["record", "--dir", &file, "--config", config.to_str().unwrap()];
+    fails(&to_file, 1, &["cannot record into", &file]);
+}
+
+#[test]
 fn every_mistake_in_a_config_is_named() {
     let second_worker = "[[worker]]\nname = \"w\"\ninterface = [{ name = \"eth1\" }]\n[[shard]]";
     let same_queue = "[[worker]]\nname = \"v\"\ninterface = [{ name = \"eth0\" }]\n[[shard]]";
     let same_line = "[[channel.line]]\nname = \"B\"\ninterface = \"eth0\"\ngroup = \"239.1.2.3\"\n\
                      port = 9000\nvlan = [141]\n[[channel.line]]";
     let mistakes: &[(&str, &str, &[&str])] = &[
+        // Recording.
+        ("[limits]", "[record]\n[limits]", &["dir"]),
+        ("[limits]", "[record]\ndir = \"d\"\nflush_ms = 0\n[limits]", &["flush_ms", "1 to 60000"]),
+        (
+            "[limits]",
+            "[record]\ndir = \"d\"\nsnapshot_s = 86401\n[limits]",
+            &["snapshot_s", "86400"],
+        ),
+        (
+            "[limits]",
+            "[record]\ndir = \"d\"\njournal_slots = 65\n[limits]",
+            &["journal_slots", "65"],
+        ),
         // Keys, here and deeper.
         ("name = \"test\"", "nane = \"test\"", &["nane", "expected", "name"]),
         ("mailbox_slots", "mailbox_slot", &["mailbox_slot", "mailbox_slots"]),

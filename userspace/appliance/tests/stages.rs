@@ -11,7 +11,7 @@ use wirebook::incidents::incidents;
 use wirebook::lines::{ChannelSpec, Lines};
 use wirebook::router::Router;
 use wirebook::shard::Shard;
-use wirebook::stages::{OutputRing, RingMailbox, ShardStage};
+use wirebook::stages::{OutputRing, RingMailbox, ShardSink, ShardStage};
 use wirebook::worker::Worker;
 use wirebook_machine::Limits;
 use wirebook_shm::{board, ring};
@@ -29,7 +29,8 @@ fn stages(slots: usize, shard_gone: &Arc<AtomicBool>) -> (Worker<RingMailbox>, S
     let mut histograms = HistogramCollector::new();
     let stage = ShardStage {
         mailboxes: vec![reader],
-        shard: Shard::new(LIMITS, OutputRing::new(output)).unwrap(),
+        shard: Shard::new(LIMITS, ShardSink { output: OutputRing::new(output), journal: None })
+            .unwrap(),
         board: board::board(LIMITS.instruments).0,
         publishers: [0; 256],
         worker_to_shard: histograms.recorder("worker→shard"),

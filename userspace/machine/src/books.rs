@@ -3,7 +3,7 @@
 use dbn::{RecordRef, flags};
 use wirebook_hugevec::HugeVecError;
 use wirebook_model::{
-    ALL_INSTRUMENTS, BookState, Definition, Event, EventHeader, RecordSink, VenueEvent,
+    ALL_INSTRUMENTS, BookState, Definition, Event, EventHeader, RecordSink, StaleReason, VenueEvent,
 };
 
 use crate::book::{Book, BookCore};
@@ -64,11 +64,25 @@ pub trait BookSink {
     fn state(&mut self, channel: u8, instrument_id: u32, state: BookState) {
         let _ = (channel, instrument_id, state);
     }
+
+    /// Learns that a limit kept something out of an instrument's book: see [`Books::set_over_limit`].
+    fn over_limit(&mut self, channel: u8, instrument_id: u32) {
+        let _ = (channel, instrument_id);
+    }
+
+    /// Takes a record that a machine behind a book made.
+    fn derived(&mut self, record: RecordRef<'_>) {
+        let _ = record;
+    }
 }
 
 /// Records alone, for those who need not know which book they are of.
 impl<S: RecordSink> BookSink for S {
     fn record(&mut self, _number: Option<u32>, _channel: u8, record: RecordRef<'_>) {
+        RecordSink::record(self, record);
+    }
+
+    fn derived(&mut self, record: RecordRef<'_>) {
         RecordSink::record(self, record);
     }
 }
@@ -135,6 +149,18 @@ impl Books {
     /// both its sides anew: for feeds of whole quotes, which need no other recovery.
     pub fn set_quotes_restore(&mut self, channel: u8, restore: bool) {
         self.channels[usize::from(channel)].quotes_restore = restore;
+    }
+
+    /// Says of an instrument's book what a sink learnt as [`BookSink::over_limit`]: for books that are
+    /// kept from records, which do not tell what was kept out.
+    pub fn set_over_limit(&mut self, channel: u8, instrument_id: u32) {
+        let header = EventHeader { channel, flags: 0, instrument_id, sequence: 0, ts_event: 0 };
+        if let Some(number) = self.find_or_create(&header) {
+            let book = &mut self.books[number as usize];
+            book.over_limit = true;
+            book.set_stale(StaleReason::Limit);
+            self.mark_changed(number);
+        }
     }
 
     /// Applies one event and writes the records it makes.
@@ -336,7 +362,7 @@ impl Books {
             return;
         }
         self.editing = Some(number);
-        let state = self.books[number as usize].state;
+        let BookCore { state, over_limit, .. } = self.books[number as usize];
         let lines = Edit {
             number,
             book: &mut self.books[number as usize],
@@ -347,7 +373,11 @@ impl Books {
             lines: Lines::new(),
         }
         .apply(body);
-        if self.books[number as usize].state != state {
+        let book = &self.books[number as usize];
+        if book.over_limit && !over_limit {
+            out.over_limit(book.channel, book.instrument_id);
+        }
+        if book.state != state {
             self.tell_state(number, out);
         }
         self.complete(number, header, lines, out);

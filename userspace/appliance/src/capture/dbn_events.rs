@@ -7,9 +7,10 @@
 //! ([`DbnEvents::skipped_records`]) and records that contradict their format
 //! ([`DbnEvents::malformed_records`]).
 
+use crate::recorder::Note;
 use dbn::{
     Action, HasRType, ImbalanceMsg, InstrumentDefMsg, MboMsg, Metadata, RecordHeader, RecordRef,
-    StatMsg, StatusMsg, SymbolMappingMsg, UNDEF_PRICE,
+    StatMsg, StatusMsg, SymbolMappingMsg, SystemCode, SystemMsg, UNDEF_PRICE,
 };
 use std::collections::VecDeque;
 use wirebook_model::{
@@ -39,10 +40,15 @@ struct Mapped {
 impl DbnEvents {
     /// For the records of the file with this metadata, as events of this channel.
     pub fn new(channel: u8, metadata: &Metadata) -> Self {
+        Self { symbols: mapped_symbols(metadata), ..Self::without_symbols(channel) }
+    }
+
+    /// For records of a file that maps no symbols, as events of this channel.
+    pub fn without_symbols(channel: u8) -> Self {
         Self {
             channel,
             packet: None,
-            symbols: mapped_symbols(metadata),
+            symbols: VecDeque::new(),
             skipped_records: 0,
             malformed_records: 0,
         }
@@ -66,6 +72,7 @@ impl DbnEvents {
             dbn::rtype::INSTRUMENT_DEF => self.typed(record, sink, Self::definition),
             dbn::rtype::IMBALANCE => self.typed(record, sink, Self::imbalance),
             dbn::rtype::STATISTICS => self.typed(record, sink, Self::statistic),
+            dbn::rtype::SYSTEM => self.typed(record, sink, Self::system),
             dbn::rtype::SYMBOL_MAPPING => self.typed(record, sink, Self::symbol_mapping),
             _ => {
                 self.skipped_records += 1;
@@ -154,6 +161,21 @@ impl DbnEvents {
             ts_ref: msg.ts_ref,
         });
         sink.event(&Event { header: self.header(&msg.hd, 0, u64::from(msg.sequence)), body });
+        Ok(())
+    }
+
+    /// The end of an interval of the feed's time, or a note of our own journal.
+    fn system(&mut self, system: &SystemMsg, sink: &mut impl EventSink) -> dbn::Result<()> {
+        let header = self.header(&system.hd, 0, 0);
+        let is_interval = system.code == SystemCode::EndOfInterval as u8;
+        let note = Note::of(system);
+        if is_interval {
+            sink.event(&Event { header, body: VenueEvent::EndOfInterval });
+        } else if let Some(state) = note.as_ref().and_then(Note::state) {
+            sink.event(&Event { header, body: VenueEvent::State(state) });
+        } else if note.is_none() {
+            self.skipped_records += 1;
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 
 use crate::capture::{self, CaptureKind};
 use crate::cli::{ConvertArgs, RecordChoice};
+use crate::lines;
 use crate::replay::{InputCounters, Replay, kind_of_all};
 use anyhow::{Context, bail};
 use dbn::encode::dbn::MetadataEncoder;
@@ -121,18 +122,13 @@ fn date_of(ts: u64) -> anyhow::Result<Date> {
     Ok(OffsetDateTime::from_unix_timestamp_nanos(i128::from(ts))?.date())
 }
 
-/// The DBN dataset: a recording's own, or the venue's. DBN knows no dataset of IEX DEEP; its name
-/// here follows the same pattern.
+/// The DBN dataset: a recording's own, or the venue's.
 fn dataset(args: &ConvertArgs) -> anyhow::Result<String> {
     if kind_of_all(&args.input.files)? == CaptureKind::Records {
         let capture = capture::open(&args.input.files[0])?;
         return Ok(capture.metadata().map(|found| found.dataset.clone()).unwrap_or_default());
     }
-    Ok(match args.input.protocol {
-        Some(Protocol::Itch50) | None => dbn::Dataset::XnasItch.to_string(),
-        Some(Protocol::IexTops) => dbn::Dataset::IexgTops.to_string(),
-        Some(Protocol::IexDeep) => "IEXG.DEEP".to_owned(),
-    })
+    Ok(lines::dataset(args.input.protocol.unwrap_or(Protocol::Itch50)))
 }
 
 /// The second pass: metadata, then records as they are.

@@ -3,6 +3,7 @@
 pub mod convert;
 pub mod decode;
 pub mod lines;
+pub mod record;
 pub mod replay;
 pub mod run;
 pub mod sim;

@@ -2,7 +2,9 @@
 
 use crate::appliance::Appliance;
 use crate::cli::RunArgs;
+use crate::config::Config;
 use crate::housekeeping::Duties;
+use crate::recorder::RecorderCounters;
 use crate::topology::Finished;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -12,7 +14,15 @@ use std::process::ExitCode;
 /// # Errors
 /// Fails where the configuration, the host or a thread fails.
 pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
-    let appliance = Appliance::from_config(&args.config)?.duties(Duties {
+    run_with(Config::read(&args.config)?, args)
+}
+
+/// The same with a configuration that has been read.
+///
+/// # Errors
+/// Fails where the host or a thread fails.
+pub fn run_with(config: Config, args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let appliance = Appliance::new(config).duties(Duties {
         watch: args.watch.clone(),
         until_end_of_session: args.until_end_of_session,
         ready_file: args.ready_file.clone(),
@@ -45,6 +55,9 @@ pub fn to_json(finished: &Finished) -> serde_json::Result<Value> {
     if let Some(recovery) = &finished.recovery {
         object.insert("recovery".into(), serde_json::to_value(recovery)?);
     }
+    if let Some(recorder) = &finished.recorder {
+        object.insert("recorder".into(), serde_json::to_value(recorder)?);
+    }
     object.insert("intake".into(), finished.intake.to_json());
     object.insert("latency".into(), serde_json::to_value(&finished.latency)?);
     Ok(Value::Object(object))
@@ -53,6 +66,14 @@ pub fn to_json(finished: &Finished) -> serde_json::Result<Value> {
 fn print_text(finished: &Finished) {
     print!("{}{}", finished.summary, finished.supervision);
     println!("{:>24}  {}", "backpressure", finished.backpressure);
+    if let Some(recorder) = &finished.recorder {
+        let RecorderCounters { records, bytes, files, overruns, write_errors, .. } = recorder;
+        println!(
+            "{:>24}  {records} records, {bytes} bytes, {files} files; {overruns} overruns, \
+             {write_errors} write errors",
+            "recorder"
+        );
+    }
     println!("\n{}\n", finished.latency);
     for drops in &finished.nic_drops {
         println!("{drops}");

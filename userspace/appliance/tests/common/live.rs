@@ -73,7 +73,12 @@ pub(crate) struct Appliance {
 impl Appliance {
     /// Starts the program in the receiving namespace and waits until it is ready.
     pub(crate) fn start(pair: &Pair, config: &str, options: &[&str]) -> Self {
-        let mut appliance = Self::spawn(pair, config, options);
+        Self::start_command(pair, "run", config, options)
+    }
+
+    /// The same with a command that takes what `wirebook run` takes.
+    pub(crate) fn start_command(pair: &Pair, name: &str, config: &str, options: &[&str]) -> Self {
+        let mut appliance = Self::spawn_command(pair, name, config, options);
         let ready = appliance.folder.path().join("ready");
         let up = within(PATIENCE, || ready.exists() || !appliance.is_running());
         assert!(up && ready.exists(), "not ready: {}", appliance.log());
@@ -82,6 +87,11 @@ impl Appliance {
 
     /// Starts the program without waiting.
     pub(crate) fn spawn(pair: &Pair, config: &str, options: &[&str]) -> Self {
+        Self::spawn_command(pair, "run", config, options)
+    }
+
+    /// Starts `wirebook run`, or a command that takes the same, without waiting.
+    pub(crate) fn spawn_command(pair: &Pair, name: &str, config: &str, options: &[&str]) -> Self {
         let folder = common::folder();
         let config = common::write(&folder, "wirebook.toml", config);
         let place = |name: &str| folder.path().join(name);
@@ -89,7 +99,7 @@ impl Appliance {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &pair.receiver]);
         command.arg(common::command::<&str>(&[]).get_program());
-        command.args(["run", "--json", "--config"]).arg(config);
+        command.args([name, "--json", "--config"]).arg(config);
         command.arg("--ready-file").arg(place("ready")).args(options);
         command.stdout(File::create(place("out")).unwrap());
         command.stderr(File::create(place("log")).unwrap());

@@ -192,7 +192,8 @@ pub(crate) fn without_rights<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-fn in_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+/// Runs `work` in a thread of its own.
+pub(crate) fn in_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| match scope.spawn(work).join() {
         Ok(value) => value,
         Err(panic) => std::panic::resume_unwind(panic),
