@@ -278,9 +278,8 @@ impl<S: Output> ShardStage<S> {
         for mailbox in 0..self.mailboxes.len() {
             found |= self.turn(mailbox);
         }
-        if found {
-            self.show_changed();
-        }
+        // Also where nothing was found: a book may have fallen.
+        self.show_changed();
         found
     }
 

@@ -1,0 +1,313 @@
+//! An exchange, the appliance's stages behind its packets, and a stand-in for the recovery thread.
+
+use crate::common::MIDNIGHT_NS;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use wirebook::config::Idle;
+use wirebook::incidents::incidents;
+use wirebook::lines::{ChannelSpec, Lines};
+use wirebook::recovery::link::{self, Answer, Order, RecoveryEnd, Request};
+use wirebook::repair::{RepairCounters, Repairs};
+use wirebook::router::Router;
+use wirebook::shard::Shard;
+use wirebook::stages::{Output, RingMailbox, ShardStage};
+use wirebook::stream::StreamHistograms;
+use wirebook::worker::Worker;
+use wirebook_feed::{Policy, SnapshotPolicy};
+use wirebook_machine::{Book, Limits};
+use wirebook_model::dbn::{MboMsg, RecordRef};
+use wirebook_model::{BookState, RecordSink, Side as BookSide, StaleReason};
+use wirebook_shm::board::BoardReader;
+use wirebook_shm::ring::Cursor;
+use wirebook_shm::{board, ring};
+use wirebook_simulator::{
+    Exchange, Market, MarketConfig, Messages, Model, ModelOrder, Packet, PacketConfig, Packets,
+    Side,
+};
+use wirebook_telemetry::{HistogramCollector, probe};
+use wirebook_wire::{Protocol, Session};
+
+pub(crate) const ATTEMPTS_MAX: u32 = 4;
+const LIMITS: Limits = Limits { instruments: 16, orders: 50_000, levels: 20_000 };
+const PRICE_STEP: i64 = 100_000;
+
+/// When a sink panics.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cue {
+    /// The records that are still to make it panic.
+    pub(crate) falls: Arc<AtomicU32>,
+    /// Of which instrument; 0 for a record of the whole market.
+    pub(crate) instrument_id: Arc<AtomicU32>,
+    /// Only a record with one of these flags; any, where it is 0.
+    pub(crate) flags: Arc<AtomicU32>,
+}
+
+impl Cue {
+    pub(crate) fn set(&self, instrument_id: u32, falls: u32, flags: u8) {
+        self.instrument_id.store(instrument_id, Ordering::Relaxed);
+        self.flags.store(flags.into(), Ordering::Relaxed);
+        self.falls.store(falls, Ordering::Relaxed);
+    }
+
+    fn is_struck(&self, record: RecordRef<'_>) -> bool {
+        let wanted = self.flags.load(Ordering::Relaxed);
+        let flags = record.get::<MboMsg>().map_or(0, |record| record.flags.raw());
+        let is_it = record.header().instrument_id == self.instrument_id.load(Ordering::Relaxed)
+            && (wanted == 0 || u32::from(flags) & wanted != 0);
+        is_it && self.falls.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// Keeps all records, and panics on cue.
+#[derive(Default)]
+pub(crate) struct Records {
+    cue: Cue,
+    pub(crate) by_instrument: BTreeMap<u32, Vec<Vec<u8>>>,
+}
+
+impl RecordSink for Records {
+    fn record(&mut self, record: RecordRef<'_>) {
+        if self.cue.is_struck(record) {
+            self.cue.falls.fetch_sub(1, Ordering::Relaxed);
+            panic!("as the test wants");
+        }
+        let id = record.header().instrument_id;
+        self.by_instrument.entry(id).or_default().push(record.as_ref().to_vec());
+    }
+}
+
+impl Output for Records {
+    fn cursor(&self) -> Cursor {
+        Cursor::default()
+    }
+}
+
+/// What a run is made of.
+pub(crate) struct Venue {
+    pub(crate) exchange: Exchange,
+    packets: Packets<Market>,
+    pub(crate) worker: Worker<RingMailbox>,
+    pub(crate) stage: ShardStage<Records>,
+    board: BoardReader,
+    pub(crate) recovery: RecoveryEnd,
+    pub(crate) cue: Cue,
+    /// What the worker takes for the time.
+    pub(crate) now: u64,
+}
+
+impl Venue {
+    /// A channel with snapshot servers.
+    pub(crate) fn new(seed: u64, instruments: u16, messages: u64) -> Self {
+        let retry_after_ns = Some(1_000_000);
+        let snapshot = Some(SnapshotPolicy { deadline_ns: 60_000_000_000, retry_after_ns });
+        Self::with(seed, instruments, messages, Policy { snapshot, ..Policy::default() })
+    }
+
+    pub(crate) fn with(seed: u64, instruments: u16, messages: u64, policy: Policy) -> Self {
+        let config = MarketConfig {
+            seed,
+            instruments,
+            messages,
+            duration_ns: 2_000_000_000,
+            ..MarketConfig::default()
+        };
+        let packing = PacketConfig { messages_max: 8, ..PacketConfig::default() };
+        let cue = Cue::default();
+        let (writer, reader) = ring::gated(1 << 14).unwrap();
+        let router = Router::new(vec![RingMailbox::new(writer, Arc::default())]);
+        let spec = ChannelSpec { policy, ..ChannelSpec::of_protocol(Protocol::Itch50) };
+        let mut histograms = HistogramCollector::new();
+        let (end, recovery) = link::link();
+        let mut end = policy.snapshot.map(|_| end);
+        let times = StreamHistograms::new(&mut histograms);
+        let lines = Lines::any_destination(spec);
+        let worker =
+            Worker::with_recovery(lines, |_| end.take(), LIMITS.instruments, router, times)
+                .unwrap();
+        let repairs = Repairs::new(vec![Some(worker.demands())], ATTEMPTS_MAX);
+        let records = Records { cue: cue.clone(), ..Records::default() };
+        let (board, board_reader) = board::board(LIMITS.instruments);
+        let stage = ShardStage {
+            mailboxes: vec![reader],
+            shard: Shard::new(LIMITS, records).unwrap().with_repairs(repairs),
+            board,
+            publishers: [0; 256],
+            worker_to_shard: histograms.recorder("worker→shard"),
+            shard_to_published: histograms.recorder("shard→published"),
+            probe: probe().0,
+            idle: Idle::SpinThenYield,
+            bad_slots: 0,
+            incidents: incidents(0, Vec::new()).0,
+        };
+        Self {
+            exchange: Exchange::new(packing.session),
+            packets: Packets::new(Market::new(config).unwrap(), packing),
+            worker,
+            stage,
+            board: board_reader,
+            recovery,
+            cue,
+            now: 0,
+        }
+    }
+
+    /// The next packet is said, but does not arrive.
+    pub(crate) fn lose(&mut self) -> Option<Packet> {
+        let packet = self.packets.next()?;
+        self.exchange.publish(&packet).unwrap();
+        Some(packet)
+    }
+
+    /// So many packets arrive and go all the way; false once there are no more.
+    pub(crate) fn play(&mut self, packets: usize) -> bool {
+        (0..packets).all(|_| {
+            let packet = self.lose();
+            packet.inspect(|packet| self.deliver(packet)).is_some()
+        })
+    }
+
+    pub(crate) fn deliver(&mut self, packet: &Packet) {
+        self.now = MIDNIGHT_NS + self.packets.start_ns() + packet.offset_ns;
+        self.worker.payload(0, &packet.payload, self.now, 0);
+        self.settle();
+    }
+
+    /// All packets until `until` holds.
+    pub(crate) fn play_until(&mut self, until: impl Fn(&Self) -> bool) {
+        while !until(self) {
+            assert!(self.play(1), "the market ended before");
+        }
+    }
+
+    /// Whatever is under way between worker and shard goes through.
+    pub(crate) fn settle(&mut self) {
+        self.worker.tick(self.now);
+        self.stage.run(&AtomicBool::new(true));
+    }
+
+    /// The next request for a snapshot; `None` where none comes in `patience`.
+    pub(crate) fn request_within(&mut self, patience: Duration) -> Option<(Session, u64)> {
+        let began = Instant::now();
+        loop {
+            self.settle();
+            while let Some(order) = self.recovery.order() {
+                if let Order::Request(Request::Snapshot { session, sequence }) = order {
+                    return Some((session, sequence));
+                }
+            }
+            if began.elapsed() > patience {
+                return None;
+            }
+            sleep(Duration::from_millis(1));
+        }
+    }
+
+    pub(crate) fn request(&mut self) -> (Session, u64) {
+        self.request_within(Duration::from_secs(5)).expect("a snapshot is asked for")
+    }
+
+    pub(crate) fn send(&mut self, answer: Answer) {
+        self.recovery.send(answer);
+        self.settle();
+    }
+
+    /// Messages of a snapshot, in batches.
+    pub(crate) fn send_messages<'m>(&mut self, messages: impl Iterator<Item = &'m [u8]>) {
+        let mut batch = self.recovery.batch().unwrap();
+        for message in messages {
+            if !batch.push(message) {
+                self.send(Answer::SnapshotMessages(batch));
+                batch = self.recovery.batch().unwrap();
+                assert!(batch.push(message));
+            }
+        }
+        self.send(Answer::SnapshotMessages(batch));
+    }
+
+    /// A whole snapshot: what these messages say, up to `sequence`.
+    pub(crate) fn answer(&mut self, session: Session, snapshot: &Messages, sequence: u64) {
+        self.send(Answer::SnapshotBegins { session });
+        self.send_messages(snapshot.iter());
+        self.send(Answer::SnapshotEnds { session, sequence });
+    }
+
+    /// Answers a request with the books as they are.
+    pub(crate) fn answer_now(&mut self) {
+        let (session, _) = self.request();
+        let (snapshot, sequence) =
+            (self.exchange.model().snapshot(), self.exchange.next_sequence());
+        self.answer(session, &snapshot, sequence);
+    }
+
+    pub(crate) fn counters(&self) -> RepairCounters {
+        self.stage.shard.repair_counters()
+    }
+
+    pub(crate) fn book(&self, id: u32) -> Book<'_> {
+        self.stage.shard.books().get(0, id).unwrap()
+    }
+
+    /// The book is empty and says everywhere why it cannot be trusted.
+    pub(crate) fn assert_fallen(&self, id: u32) {
+        let book = self.book(id);
+        assert_eq!((book.state(), book.stale_reason()), (BookState::Stale, StaleReason::Fault));
+        assert_eq!(book.orders().count(), 0);
+        let cell = self.board.read(book.number() as usize).unwrap();
+        assert_eq!((cell.instrument_id, cell.state), (id, BookState::Stale as u8));
+        assert_eq!(cell.bids[0].size, 0);
+    }
+
+    /// The book is the exchange's, order by order, and says that it is live.
+    pub(crate) fn assert_true(&self, id: u32) {
+        self.assert_is(id, self.exchange.model());
+        let book = self.book(id);
+        assert_eq!((book.state(), book.stale_reason()), (BookState::Live, StaleReason::None));
+        let cell = self.board.read(book.number() as usize).unwrap();
+        assert_eq!(cell.state, BookState::Live as u8);
+        assert_eq!(cell.bids[0].price, book.best().0.map_or(cell.bids[0].price, |best| best.price));
+    }
+
+    pub(crate) fn assert_all_true(&self) {
+        let locates: Vec<u16> = self.exchange.model().locates().filter(|id| *id > 0).collect();
+        assert!(locates.len() > 1);
+        for locate in locates {
+            self.assert_true(locate.into());
+        }
+        let orders = self.stage.shard.books().in_use().orders;
+        assert_eq!(orders, self.exchange.model().order_count());
+    }
+
+    fn assert_is(&self, id: u32, model: &Model) {
+        let expected: Vec<ModelOrder> = model.orders(u16::try_from(id).unwrap()).collect();
+        let found: Vec<ModelOrder> = self
+            .book(id)
+            .orders()
+            .map(|order| ModelOrder {
+                reference: order.order_id,
+                side: if order.side == BookSide::Bid { Side::Buy } else { Side::Sell },
+                price: u32::try_from(order.price / PRICE_STEP).unwrap(),
+                shares: order.size,
+            })
+            .collect();
+        assert_eq!(found, expected, "the book of {id}");
+    }
+
+    /// Every book but one, and every record of it, is as in a run in which nothing fell.
+    pub(crate) fn assert_others_as_in(&self, twin: &Self, fallen: u32) {
+        let others = |venue: &Self| {
+            let all = venue.stage.shard.books().digests();
+            let others: Vec<_> = all.filter(|&(_, id, _)| id != fallen).collect();
+            others
+        };
+        assert_eq!(others(self), others(twin));
+        for (id, records) in &twin.stage.shard.sink().by_instrument {
+            if *id != fallen {
+                let ours = &self.stage.shard.sink().by_instrument[id];
+                assert!(ours == records, "records of {id}: {} {}", ours.len(), records.len());
+            }
+        }
+    }
+}
