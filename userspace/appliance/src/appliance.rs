@@ -92,6 +92,8 @@ impl Appliance {
             Some(stop) => stop,
             None => Stop::on_signals()?,
         };
-        topology::run(&self.config, &self.kinds, &stop, Housekeeping::new(self.duties)?)
+        let no_progress = self.config.supervision.no_progress();
+        let housekeeping = Housekeeping::new(self.duties, no_progress)?;
+        topology::run(&self.config, &self.kinds, &stop, housekeeping)
     }
 }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use wirebook_machine::Supervision;
 use wirebook_shm::PageKind;
 use wirebook_wire::Protocol;
@@ -40,6 +41,9 @@ pub struct Config {
     pub machines: MachinesConfig,
     /// What is written to disk; absent, nothing.
     pub record: Option<RecordConfig>,
+    /// When a thread is said to stand.
+    #[serde(default)]
+    pub supervision: SupervisionConfig,
     /// Threads that receive and decode.
     #[serde(rename = "worker")]
     pub workers: Vec<WorkerConfig>,
@@ -119,6 +123,34 @@ pub struct MachinesConfig {
     pub rebuilds_max: u32,
     /// Records that a shard keeps to rebuild machines from.
     pub log_records: usize,
+}
+
+/// The supervision of threads.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SupervisionConfig {
+    /// How long a thread may go without a new cycle before it is reported, in milliseconds.
+    pub no_progress_ms: u64,
+}
+
+impl Default for SupervisionConfig {
+    fn default() -> Self {
+        Self { no_progress_ms: 5_000 }
+    }
+}
+
+impl SupervisionConfig {
+    /// How long a thread may go without a new cycle before it is reported.
+    pub fn no_progress(&self) -> Duration {
+        Duration::from_millis(self.no_progress_ms)
+    }
+
+    fn mistake(&self) -> Option<String> {
+        let Self { no_progress_ms } = self;
+        (!(100..=3_600_000).contains(no_progress_ms)).then(|| {
+            format!("supervision.no_progress_ms: expected 100 to 3600000, found {no_progress_ms}")
+        })
+    }
 }
 
 impl Default for MachinesConfig {
@@ -367,6 +399,7 @@ impl Config {
     fn mistake(&self) -> Option<String> {
         self.mistake_in_counts()
             .or_else(|| self.machines.mistake())
+            .or_else(|| self.supervision.mistake())
             .or_else(|| self.workers.iter().find_map(WorkerConfig::mistake))
             .or_else(|| self.mistake_in_queues())
             .or_else(|| self.mistake_in_channels())

@@ -6,6 +6,7 @@
 use crate::clock;
 use crate::incidents::IncidentReader;
 use crate::nic::Nics;
+use crate::progress::{Progress, ProgressWatch};
 use crate::recorder::RecorderCounters;
 use crate::recovery::RecoveryCounters;
 use crate::watch::Watch;
@@ -85,6 +86,8 @@ pub struct Housekeeping {
     pub nics: Nics,
     /// What shards have to say of what fell.
     pub incidents: Vec<IncidentReader>,
+    /// Whether threads move.
+    pub progress: ProgressWatch,
     workers: Vec<ProbeReader<WorkerCounters>>,
     shards: Vec<ProbeReader<Counters>>,
     recovery: Option<ProbeReader<RecoveryCounters>>,
@@ -94,11 +97,12 @@ pub struct Housekeeping {
 }
 
 impl Housekeeping {
-    /// Housekeeping with these duties; SIGUSR1 makes it print.
+    /// Housekeeping with these duties, to which a thread stands that has begun no new cycle for
+    /// `no_progress`; SIGUSR1 makes it print.
     ///
     /// # Errors
     /// sigaction(2)'s.
-    pub fn new(duties: Duties) -> std::io::Result<Self> {
+    pub fn new(duties: Duties, no_progress: Duration) -> std::io::Result<Self> {
         let print = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&print))?;
         let histograms = HistogramCollector::new();
@@ -106,6 +110,7 @@ impl Housekeeping {
             histograms,
             nics: Nics::default(),
             incidents: Vec::new(),
+            progress: ProgressWatch::new(no_progress),
             workers: Vec::new(),
             shards: Vec::new(),
             recovery: None,
@@ -143,6 +148,11 @@ impl Housekeeping {
         probe
     }
 
+    /// The hot end of one more thread's progress.
+    pub fn progress(&mut self, name: impl Into<String>) -> Progress {
+        self.progress.add(name.into(), Instant::now())
+    }
+
     /// Keeps house until `stop`.
     ///
     /// # Errors
@@ -172,6 +182,7 @@ impl Housekeeping {
             segment.heartbeat(clock::now());
             self.histograms.collect();
             self.incidents.iter().for_each(IncidentReader::log);
+            self.log_progress();
             // A stop ends the threads too, so it is looked at after them.
             if !all_live() && !stop.is_set() {
                 bail!("a hot thread has died");
@@ -197,6 +208,15 @@ impl Housekeeping {
             }
         }
         Ok(())
+    }
+
+    fn log_progress(&mut self) {
+        for told in self.progress.look(Instant::now()) {
+            match told.awaits {
+                Some(_) => tracing::error!("{told}"),
+                None => tracing::info!("{told}"),
+            }
+        }
     }
 
     fn print(&mut self) {

@@ -17,6 +17,7 @@ pub mod intervals;
 pub mod lines;
 pub mod machines;
 pub mod nic;
+pub mod progress;
 pub mod recorder;
 pub mod recovery;
 pub mod repair;

@@ -102,6 +102,8 @@ pub struct SupervisionReport {
     pub books: RepairCounters,
     /// The self-check.
     pub check: CheckCounters,
+    /// Times that a thread was reported to stand.
+    pub stalls: u64,
     /// Each kind of machine: what was counted, and the digest of all its instruments' machines.
     pub machines: Map<String, Value>,
 }
@@ -139,6 +141,9 @@ impl fmt::Display for SupervisionReport {
         let CheckCounters { comparisons, differences } = self.check;
         if *books != RepairCounters::default() {
             writeln!(f, "{:>24}  {books:?}", "fallen books")?;
+        }
+        if self.stalls > 0 {
+            writeln!(f, "{:>24}  {}", "stalled threads", self.stalls)?;
         }
         if comparisons > 0 {
             writeln!(f, "{:>24}  {differences} differences in {comparisons}", "self-check")?;

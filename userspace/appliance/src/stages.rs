@@ -9,6 +9,7 @@ use crate::clock;
 use crate::config::Idle;
 use crate::idle::{Waiter, nap};
 use crate::incidents::IncidentSender;
+use crate::progress::{Awaits, Progress};
 use crate::recorder::{JournalWriter, PacketWriter};
 use crate::router::Mailbox;
 use crate::shard::Shard;
@@ -38,6 +39,9 @@ pub struct RingMailbox {
     writer: GatedWriter,
     /// Set once the shard's thread is over: it will make no more room.
     shard_gone: Arc<AtomicBool>,
+    /// The worker's, and the shard's number, to say what the worker awaits.
+    progress: Progress,
+    shard: u16,
     backpressure: u64,
     undelivered: u64,
 }
@@ -45,7 +49,13 @@ pub struct RingMailbox {
 impl RingMailbox {
     /// The worker's end of a ring.
     pub fn new(writer: GatedWriter, shard_gone: Arc<AtomicBool>) -> Self {
-        Self { writer, shard_gone, backpressure: 0, undelivered: 0 }
+        let progress = Progress::default();
+        Self { writer, shard_gone, progress, shard: 0, backpressure: 0, undelivered: 0 }
+    }
+
+    /// Says of the worker that has this progress when it awaits room in the mailbox of `shard`.
+    pub fn with_progress(self, progress: Progress, shard: u16) -> Self {
+        Self { progress, shard, ..self }
     }
 
     /// Times that the worker had to wait for the shard.
@@ -61,6 +71,7 @@ impl RingMailbox {
     #[cold]
     fn wait_for_room(&mut self, words: &[u64]) {
         self.backpressure += 1;
+        self.progress.awaits(Awaits::Room(self.shard));
         while let Err(PushError::Full) = self.writer.try_push_words(words) {
             if self.shard_gone.load(Ordering::Acquire) {
                 self.undelivered += 1;
@@ -68,6 +79,7 @@ impl RingMailbox {
             }
             std::thread::yield_now();
         }
+        self.progress.awaits(Awaits::Nothing);
     }
 }
 
@@ -95,6 +107,8 @@ pub struct WorkerStage {
     pub wire_to_worker: StageHistogram,
     /// Answers housekeeping.
     pub probe: Probe<WorkerCounters>,
+    /// Says that it moves.
+    pub progress: Progress,
     /// How it waits.
     pub idle: Idle,
 }
@@ -106,6 +120,7 @@ impl WorkerStage {
         let mut waiter = Waiter::new(self.idle);
         let mut until_clock = CYCLES_A_CLOCK;
         while !stop.load(Ordering::Relaxed) {
+            self.progress.cycle();
             let mut found = self.poll();
             found |= self.worker.tick(clock::now());
             self.probe.answer(|| self.worker.counters());
@@ -118,6 +133,9 @@ impl WorkerStage {
                     until_clock = CYCLES_A_CLOCK;
                     self.source.refresh_clock();
                 }
+            }
+            if !found {
+                self.progress.awaits(Awaits::Packets);
             }
             waiter.cycle(found, || self.source.sleep());
         }
@@ -227,6 +245,8 @@ pub struct ShardStage<S = ShardSink> {
     pub shard_to_published: StageHistogram,
     /// Answers housekeeping.
     pub probe: Probe<Counters>,
+    /// Says that it moves.
+    pub progress: Progress,
     /// How it waits.
     pub idle: Idle,
     /// Slots of a mailbox that held no event of ours.
@@ -240,6 +260,7 @@ impl<S: Output> ShardStage<S> {
     pub fn run(&mut self, stop: &AtomicBool) {
         let mut waiter = Waiter::new(self.idle);
         loop {
+            self.progress.cycle();
             let stopping = stop.load(Ordering::Acquire);
             // Unwind safety: what a panic may have torn is put into quarantine or made anew.
             let found = match catch_unwind(AssertUnwindSafe(|| self.take_turns())) {
@@ -257,6 +278,7 @@ impl<S: Output> ShardStage<S> {
                 if stopping {
                     return;
                 }
+                self.progress.awaits(Awaits::Events);
             }
             waiter.cycle(found, nap);
         }

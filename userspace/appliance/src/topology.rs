@@ -87,9 +87,11 @@ pub fn run(
     let mut ways = vec![None; CHANNELS_MAX];
     for (number, worker) in config.workers.iter().enumerate() {
         let mut outlets = Vec::new();
+        let progress = housekeeping.progress(format!("worker-{}", worker.name));
         for (shard, readers) in mailboxes.iter_mut().enumerate() {
             let (writer, reader) = segment.gated_ring(&mailbox_name(number, shard))?;
-            outlets.push(RingMailbox::new(writer, Arc::clone(&gone[shard])));
+            let outlet = RingMailbox::new(writer, Arc::clone(&gone[shard]));
+            outlets.push(outlet.with_progress(progress.clone(), shard as u16));
             readers.push(reader);
         }
         let lines = Lines::of_config(config, Some(&worker.name));
@@ -111,6 +113,7 @@ pub fn run(
             packets: rings::packet_writer(config, &mut segment, number)?,
             wire_to_worker: housekeeping.histograms.recorder("wire→worker"),
             probe: housekeeping.probe_worker(),
+            progress,
             idle: worker.idle,
         });
     }
@@ -140,6 +143,7 @@ pub fn run(
             worker_to_shard: housekeeping.histograms.recorder("worker→shard"),
             shard_to_published: housekeeping.histograms.recorder("shard→published"),
             probe: housekeeping.probe_shard(),
+            progress: housekeeping.progress(format!("shard-{number}")),
             idle: shard.idle,
             bad_slots: 0,
             incidents,
@@ -154,6 +158,9 @@ pub fn run(
     let shards_stop = AtomicBool::new(false);
     let recorders_stop = AtomicBool::new(false);
     let recovery_probe = housekeeping.probe_recovery();
+    if !recovery.is_empty() {
+        recovery.set_progress(housekeeping.progress("recovery"));
+    }
     let (workers, shards, recovery, recorder) = thread::scope(|scope| {
         let mut recorder_threads = Vec::new();
         let mut recovery_thread = Vec::new();
@@ -345,7 +352,8 @@ fn finish(
         }
     }
     let mut books = Vec::new();
-    let mut supervision = SupervisionReport::default();
+    let stalls = housekeeping.progress.stalls();
+    let mut supervision = SupervisionReport { stalls, ..SupervisionReport::default() };
     for stage in shards {
         supervision.add(&stage.shard);
         let (shard_books, sink) = stage.shard.into_parts();

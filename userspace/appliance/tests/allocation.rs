@@ -147,6 +147,7 @@ fn through_rings(protocol: Protocol, frames: &Frames, messages: u64) {
         publishers: [0; 256],
         worker_to_shard: histograms.recorder("worker→shard"),
         shard_to_published: histograms.recorder("shard→published"),
+        progress: wirebook::progress::Progress::default(),
         probe: shard_probe,
         idle: Idle::Spin,
         bad_slots: 0,

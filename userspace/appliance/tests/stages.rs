@@ -5,15 +5,21 @@ mod common;
 
 use common::SimulatedMarket;
 use std::sync::Arc;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use wirebook::config::Idle;
 use wirebook::incidents::incidents;
 use wirebook::lines::{ChannelSpec, Lines};
+use wirebook::progress::{Awaits, Progress, ProgressWatch, Told};
 use wirebook::router::Router;
 use wirebook::shard::Shard;
-use wirebook::stages::{OutputRing, RingMailbox, ShardSink, ShardStage};
+use wirebook::stages::{Output, OutputRing, RingMailbox, ShardStage};
 use wirebook::worker::Worker;
 use wirebook_machine::Limits;
+use wirebook_model::RecordSink;
+use wirebook_model::dbn::RecordRef;
+use wirebook_shm::ring::Cursor;
 use wirebook_shm::{board, ring};
 use wirebook_telemetry::{HistogramCollector, probe};
 use wirebook_wire::Protocol;
@@ -21,21 +27,36 @@ use wirebook_wire::Protocol;
 const LIMITS: Limits = Limits { instruments: 16, orders: 10_000, levels: 10_000 };
 
 /// A worker and the shard behind its mailbox of `slots`.
-fn stages(slots: usize, shard_gone: &Arc<AtomicBool>) -> (Worker<RingMailbox>, ShardStage) {
-    let (writer, reader) = ring::gated(slots).unwrap();
+fn stages(
+    slots: usize,
+    shard_gone: &Arc<AtomicBool>,
+) -> (Worker<RingMailbox>, ShardStage<OutputRing>) {
     let (output, _) = ring::open(1 << 10).unwrap();
-    let router = Router::new(vec![RingMailbox::new(writer, Arc::clone(shard_gone))]);
+    let progress = [Progress::default(), Progress::default()];
+    stages_into(OutputRing::new(output), slots, shard_gone, progress)
+}
+
+/// The same, into any sink, with the progress of both.
+fn stages_into<S: Output>(
+    sink: S,
+    slots: usize,
+    shard_gone: &Arc<AtomicBool>,
+    [worker_progress, progress]: [Progress; 2],
+) -> (Worker<RingMailbox>, ShardStage<S>) {
+    let (writer, reader) = ring::gated(slots).unwrap();
+    let mailbox = RingMailbox::new(writer, Arc::clone(shard_gone));
+    let router = Router::new(vec![mailbox.with_progress(worker_progress, 7)]);
     let lines = Lines::any_destination(ChannelSpec::of_protocol(Protocol::Itch50));
     let mut histograms = HistogramCollector::new();
     let stage = ShardStage {
         mailboxes: vec![reader],
-        shard: Shard::new(LIMITS, ShardSink { output: OutputRing::new(output), journal: None })
-            .unwrap(),
+        shard: Shard::new(LIMITS, sink).unwrap(),
         board: board::board(LIMITS.instruments).0,
         publishers: [0; 256],
         worker_to_shard: histograms.recorder("worker→shard"),
         shard_to_published: histograms.recorder("shard→published"),
         probe: probe().0,
+        progress,
         idle: Idle::SpinThenYield,
         bad_slots: 0,
         incidents: incidents(0, Vec::new()).0,
@@ -49,7 +70,7 @@ fn send(worker: &mut Worker<RingMailbox>, market: &SimulatedMarket) {
     }
 }
 
-fn assert_books(stage: &ShardStage, market: &SimulatedMarket) {
+fn assert_books(stage: &ShardStage<OutputRing>, market: &SimulatedMarket) {
     for (symbol, id) in market.symbols().iter().zip(1..) {
         let expected = market.market.expected_book(symbol).unwrap();
         let book = stage.shard.books().get(0, id).unwrap();
@@ -98,4 +119,84 @@ fn a_worker_outlives_its_shard_and_counts_what_it_did_not_take() {
     let [mailbox] = worker.into_mailboxes().collect::<Vec<_>>().try_into().ok().unwrap();
     assert!(mailbox.undelivered() > 900, "{}", mailbox.undelivered());
     drop(stage);
+}
+
+/// Blocks at its first record until both ends of the barrier have come.
+struct Blocking {
+    barrier: Arc<Barrier>,
+    has_blocked: bool,
+}
+
+impl RecordSink for Blocking {
+    fn record(&mut self, _: RecordRef<'_>) {
+        if !std::mem::replace(&mut self.has_blocked, true) {
+            self.barrier.wait();
+        }
+    }
+}
+
+impl Output for Blocking {
+    fn cursor(&self) -> Cursor {
+        Cursor::default()
+    }
+}
+
+#[test]
+fn threads_that_stand_are_told_with_what_they_await() {
+    const NO_PROGRESS: Duration = Duration::from_millis(300);
+    let market = SimulatedMarket::new(84, 6, 3_000);
+    let mut watch = ProgressWatch::new(NO_PROGRESS);
+    let now = Instant::now();
+    let [worker_progress, shard_progress] =
+        ["worker-w0", "shard-7"].map(|name| watch.add(name.into(), now));
+    let barrier = Arc::new(Barrier::new(2));
+    let sink = Blocking { barrier: Arc::clone(&barrier), has_blocked: false };
+    let ends = [worker_progress.clone(), shard_progress];
+    let (mut worker, mut stage) = stages_into(sink, 64, &Arc::default(), ends);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            stage.run(&stop);
+        });
+        scope.spawn(|| {
+            for (ts_recv, frame) in &market.frames {
+                worker_progress.cycle();
+                worker.frame(frame, *ts_recv, 0);
+            }
+            // As a worker on a quiet wire.
+            while !stop.load(Ordering::Relaxed) {
+                worker_progress.cycle();
+                worker_progress.awaits(Awaits::Packets);
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        });
+        let mut told = look_until(&mut watch, 2);
+        told.sort_by(|a, b| a.name.cmp(&b.name));
+        assert_eq!((told[0].name.as_str(), told[0].awaits), ("shard-7", Some(Awaits::Nothing)));
+        assert_eq!((told[1].name.as_str(), told[1].awaits), ("worker-w0", Some(Awaits::Room(7))));
+        assert!(told.iter().all(|told| told.stood >= NO_PROGRESS));
+
+        barrier.wait();
+        let told = look_until(&mut watch, 2);
+        assert!(told.iter().all(|told| told.awaits.is_none()), "both move on: {told:?}");
+        let quiet = Instant::now();
+        while quiet.elapsed() < 2 * NO_PROGRESS {
+            assert!(watch.look(Instant::now()).is_empty(), "a quiet wire is no stall");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        stop.store(true, Ordering::Release);
+    });
+    assert_eq!(watch.stalls(), 2);
+}
+
+/// What is told until it is so much.
+fn look_until(watch: &mut ProgressWatch, count: usize) -> Vec<Told> {
+    let began = Instant::now();
+    let mut told = Vec::new();
+    while told.len() < count {
+        assert!(began.elapsed() < Duration::from_secs(10), "{told:?}");
+        told.extend(watch.look(Instant::now()));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    told
 }

@@ -24,6 +24,7 @@ pub mod snapshot;
 pub use buffer::{BUFFER_BYTES, Batch, Buffer};
 pub use counters::RecoveryCounters;
 
+use crate::progress::{Awaits, Progress};
 use config::{LoginConfigError, RecoveryConfig};
 use limited::Limited;
 use link::{Answer, Order, RecoveryEnd, Request, WorkerEnd};
@@ -65,6 +66,7 @@ pub struct Recovery {
     channels: Vec<Channel>,
     datagram: Box<[u8]>,
     began: Instant,
+    progress: Progress,
 }
 
 #[derive(Debug)]
@@ -90,7 +92,13 @@ impl Recovery {
     /// Recovery of no channel.
     pub fn new() -> Self {
         let datagram = vec![0; DATAGRAM_BYTES].into_boxed_slice();
-        Self { channels: Vec::new(), datagram, began: Instant::now() }
+        let (began, progress) = (Instant::now(), Progress::default());
+        Self { channels: Vec::new(), datagram, began, progress }
+    }
+
+    /// Says by `progress` that it moves.
+    pub fn set_progress(&mut self, progress: Progress) {
+        self.progress = progress;
     }
 
     /// Adds a channel, with its sockets, and gives its worker's end.
@@ -118,7 +126,10 @@ impl Recovery {
     /// Serves all channels until `stop`; then logs out everywhere.
     pub fn run(&mut self, stop: &AtomicBool, probe: &Probe<RecoveryCounters>) {
         while !stop.load(Ordering::Relaxed) {
+            self.progress.cycle();
+            self.progress.awaits(Awaits::Servers);
             self.wait();
+            self.progress.awaits(Awaits::Nothing);
             self.serve();
             probe.answer(|| self.counters());
         }

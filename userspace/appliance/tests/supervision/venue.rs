@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use wirebook::config::Idle;
 use wirebook::incidents::incidents;
 use wirebook::lines::{ChannelSpec, Lines};
+use wirebook::progress::Progress;
 use wirebook::recovery::link::{self, Answer, Order, RecoveryEnd, Request};
 use wirebook::repair::{RepairCounters, Repairs};
 use wirebook::router::Router;
@@ -138,6 +139,7 @@ impl Venue {
             worker_to_shard: histograms.recorder("worker→shard"),
             shard_to_published: histograms.recorder("shard→published"),
             probe: probe().0,
+            progress: Progress::default(),
             idle: Idle::SpinThenYield,
             bad_slots: 0,
             incidents: incidents(0, Vec::new()).0,
