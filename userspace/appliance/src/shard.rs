@@ -339,3 +339,6 @@ impl<S: BookSink> RecordSink for Derived<'_, S> {
         self.0.derived(record);
     }
 }
+
+#[cfg(test)]
+mod tests;
