@@ -166,7 +166,7 @@ impl<S: BookSink> Shard<S> {
                 self.repairs.done(number);
                 self.apply_now(event);
             }
-            Step::Failed(number) => self.books.quarantine(number, StaleReason::Fault),
+            Step::Failed(number) => self.shut(number, StaleReason::Fault),
         }
     }
 
@@ -181,7 +181,7 @@ impl<S: BookSink> Shard<S> {
     pub fn tend(&mut self, now: UnixNanos) {
         self.now = now;
         while let Some(number) = self.repairs.tend(now) {
-            self.books.quarantine(number, StaleReason::Fault);
+            self.shut(number, StaleReason::Fault);
         }
     }
 
@@ -204,7 +204,7 @@ impl<S: BookSink> Shard<S> {
     pub fn recover(&mut self) -> Result<(), LimitsError> {
         let header = self.applying;
         let Some(number) = self.books.interrupted() else { return self.rebuild() };
-        self.books.quarantine(number, StaleReason::Fault);
+        self.shut(number, StaleReason::Fault);
         if header.instrument_id == ALL_INSTRUMENTS {
             // The one event that edits the books of all; its sequence is the next message's.
             self.unfinished = Some(Event { header, body: VenueEvent::Clear });
@@ -220,7 +220,7 @@ impl<S: BookSink> Shard<S> {
     fn renew(&mut self, channel: u8, instrument_id: u32, reason: StaleReason) {
         let Some(book) = self.books.get(channel, instrument_id) else { return };
         let number = book.number();
-        self.books.quarantine(number, reason);
+        self.shut(number, reason);
         self.note_fall(number, self.applying.sequence.saturating_add(1));
     }
 
@@ -232,8 +232,19 @@ impl<S: BookSink> Shard<S> {
             self.books.tell_tops();
         }
         let channels: BTreeSet<u8> = self.books.iter().map(|book| book.channel()).collect();
+        for &channel in &channels {
+            self.sink.state(channel, ALL_INSTRUMENTS, BookState::Stale);
+        }
         self.repairs.shard_fell(channels.into_iter(), self.now);
         Ok(())
+    }
+
+    /// Puts a book into quarantine, which no record says, so the sink is told.
+    fn shut(&mut self, number: u32, reason: StaleReason) {
+        self.books.quarantine(number, reason);
+        if let Some(book) = self.books.iter().nth(number as usize) {
+            self.sink.state(book.channel(), book.instrument_id(), BookState::Stale);
+        }
     }
 
     fn note_fall(&mut self, number: u32, from_sequence: u64) {
