@@ -122,22 +122,24 @@ pub fn run(
     housekeeping.nics = Nics::start(line_interfaces(config));
 
     let mut shards = Vec::new();
-    let mut memory_bytes = 0;
+    let (mut books_bytes, mut machines_bytes) = (0, 0);
     for ((number, shard), mailboxes) in config.shards.iter().enumerate().zip(mailboxes) {
         let output = OutputRing::new(segment.open_ring(&output_name(number))?);
         let journal = rings::journal_writer(config, &mut segment, number)?;
         let machines = kinds.chain(&config.machines, config.limits.instruments)?;
-        memory_bytes += machines.memory_bytes();
+        machines_bytes += machines.memory_bytes();
         let names = machines.counters().map(|(name, _)| name.to_owned()).collect();
         let repairs = Repairs::new(ways.clone(), config.machines.rebuilds_max);
         let (incidents, reader) = incidents(number, names);
         housekeeping.incidents.push(reader);
+        let books = new_shard(config, ShardSink { output, journal })?
+            .with_machines(machines)
+            .with_check(SelfCheck::new(config.check.shadow.clone()))
+            .with_repairs(repairs);
+        books_bytes += books.books().memory_bytes();
         shards.push(ShardStage {
             mailboxes,
-            shard: new_shard(config, ShardSink { output, journal })?
-                .with_machines(machines)
-                .with_check(SelfCheck::new(config.check.shadow.clone()))
-                .with_repairs(repairs),
+            shard: books,
             board: segment.board(&board_name(number))?,
             publishers: publishers(config),
             worker_to_shard: housekeeping.histograms.recorder("worker→shard"),
@@ -150,9 +152,12 @@ pub fn run(
         });
     }
 
-    if memory_bytes > 0 {
-        tracing::info!("machines take {:.1} MiB", memory_bytes as f64 / f64::from(1 << 20));
-    }
+    let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+    tracing::info!(
+        "memory: books {:.1} MiB, machines {:.1} MiB, taken now and bounded by the configuration",
+        mib(books_bytes),
+        mib(machines_bytes)
+    );
 
     let ended: Vec<_> = workers.iter().map(|_| AtomicBool::new(false)).collect();
     let shards_stop = AtomicBool::new(false);

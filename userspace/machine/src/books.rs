@@ -276,6 +276,12 @@ impl Books {
         self.limits
     }
 
+    /// Bytes that the books and their tables take, all of them from the start.
+    pub fn memory_bytes(&self) -> usize {
+        let books = self.limits.instruments * size_of::<BookCore>();
+        books + self.tables.memory_bytes() + self.instruments.memory_bytes()
+    }
+
     /// How much of the limits is in use now.
     pub fn in_use(&self) -> Limits {
         Limits {

@@ -43,6 +43,11 @@ pub(crate) struct Index {
 }
 
 impl Index {
+    /// What all entries take, used or not.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of_val(&self.entries[..])
+    }
+
     /// A table for at most `limit` keys (below `u32::MAX`).
     pub(crate) fn new(limit: usize) -> Result<Self, HugeVecError> {
         let capacity = (2 * limit).max(2).next_power_of_two();

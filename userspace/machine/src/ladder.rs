@@ -105,6 +105,11 @@ pub(crate) struct RungPool {
 }
 
 impl RungPool {
+    /// What all rungs take, used or not.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of_val(&self.rungs[..])
+    }
+
     /// How many rungs hold `levels` levels on `ladders` ladders.
     ///
     /// A ladder fills more than a quarter of its extent, or has the smallest one; and ladders that

@@ -22,6 +22,11 @@ pub(crate) struct Slab<T> {
 }
 
 impl<T: FromZeros + Copy> Slab<T> {
+    /// What all places take, used or not.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of_val(&self.items[..]) + size_of_val(&self.free[..])
+    }
+
     /// A table of `limit` items; the caller sees to it that `limit` is below `u32::MAX`.
     pub(crate) fn new(limit: usize) -> Result<Self, HugeVecError> {
         Ok(Self {

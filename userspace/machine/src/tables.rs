@@ -74,6 +74,14 @@ impl Tables {
         })
     }
 
+    /// What all tables take, used or not.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.orders.memory_bytes()
+            + self.levels.memory_bytes()
+            + self.rungs.memory_bytes()
+            + self.index.memory_bytes()
+    }
+
     /// The order `id` of the book numbered `book`.
     pub(crate) fn find(&self, book: u32, id: u64) -> Option<u32> {
         self.index.get(Key { scope: book, id })
