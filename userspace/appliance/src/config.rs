@@ -24,7 +24,7 @@ const LINES_MAX: usize = 8;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The appliance's name, used for its segment.
+    /// The appliance's name, used for its socket.
     #[serde(default = "default_name")]
     pub name: String,
     /// The shared-memory segment.
@@ -65,6 +65,14 @@ pub struct SegmentConfig {
     pub mailbox_slots: usize,
     /// Slots of a shard's output ring.
     pub output_slots: usize,
+    /// Where readers get the segment; absent, `/run/wirebook/NAME.sock` where that folder can be
+    /// written.
+    pub socket: Option<PathBuf>,
+    /// Who may connect to the socket, as chmod has it: `0660`.
+    #[serde(deserialize_with = "mode_by_text")]
+    pub socket_mode: u32,
+    /// The group of the socket, by name or number; absent, the process's own.
+    pub socket_group: Option<String>,
 }
 
 /// Page size of the segment.
@@ -312,7 +320,14 @@ pub struct LineConfig {
 
 impl Default for SegmentConfig {
     fn default() -> Self {
-        Self { hugepages: HugePagesConfig::Size2MiB, mailbox_slots: 1 << 16, output_slots: 1 << 16 }
+        Self {
+            hugepages: HugePagesConfig::Size2MiB,
+            mailbox_slots: 1 << 16,
+            output_slots: 1 << 16,
+            socket: None,
+            socket_mode: 0o660,
+            socket_group: None,
+        }
     }
 }
 
@@ -336,6 +351,16 @@ fn default_queues() -> Vec<u32> {
 
 fn date_by_text<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Date>, D::Error> {
     String::deserialize(input)?.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+fn mode_by_text<'de, D: serde::Deserializer<'de>>(input: D) -> Result<u32, D::Error> {
+    let text = String::deserialize(input)?;
+    match u32::from_str_radix(&text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err(serde::de::Error::custom(format!(
+            "expected a mode from \"0000\" to \"0777\", found {text:?}"
+        ))),
+    }
 }
 
 fn protocol_by_name<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Protocol, D::Error> {
@@ -417,6 +442,9 @@ impl Config {
         }
         if self.channels.len() > 1 + usize::from(u8::MAX) {
             return Some(format!("expected at most 256 channels, found {}", self.channels.len()));
+        }
+        if self.name.is_empty() || self.name.contains(['/', '\0']) {
+            return Some(format!("name: expected a name without '/', found {:?}", self.name));
         }
         let lines = self.channels.iter().map(|channel| channel.lines.len()).sum::<usize>();
         if lines > 1 + usize::from(u16::MAX) {

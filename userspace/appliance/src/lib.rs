@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod door;
 pub mod exchange;
 pub mod housekeeping;
 pub mod idle;

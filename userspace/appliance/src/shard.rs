@@ -286,9 +286,10 @@ impl<S: BookSink> Shard<S> {
         })
     }
 
-    /// Gives each book that changed since the last call.
-    pub fn drain_changed(&mut self, changed: impl FnMut(usize, Book<'_>)) {
-        self.books.drain_changed(changed);
+    /// Gives each book that changed since the last call, but those in the middle of an event; true
+    /// where there were none of these.
+    pub fn drain_changed(&mut self, changed: impl FnMut(usize, Book<'_>)) -> bool {
+        self.books.drain_changed(changed)
     }
 
     /// Where the records go.

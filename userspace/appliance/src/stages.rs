@@ -156,6 +156,9 @@ impl WorkerStage {
 pub trait Output: BookSink {
     /// Where the next record will stand.
     fn cursor(&self) -> Cursor;
+
+    /// Says that the board shows all that the records so far say.
+    fn mark_shown(&self);
 }
 
 /// A shard's output ring as a sink of records.
@@ -179,6 +182,10 @@ impl OutputRing {
 impl Output for OutputRing {
     fn cursor(&self) -> Cursor {
         self.writer.cursor()
+    }
+
+    fn mark_shown(&self) {
+        self.writer.mark_shown();
     }
 }
 
@@ -336,12 +343,15 @@ impl<S: Output> ShardStage<S> {
     fn show_changed(&mut self) {
         let cursor = self.shard.sink().cursor();
         let (board, publishers) = (&mut self.board, &self.publishers);
-        self.shard.drain_changed(|place, book| {
+        let all_shown = self.shard.drain_changed(|place, book| {
             let publisher = publishers[usize::from(book.channel())];
             // The board has one cell for each book that the limits allow.
             let shown = board.publish(place, &cell(&book, publisher, cursor));
             debug_assert!(shown.is_ok(), "a board has a cell for every book");
         });
+        if all_shown {
+            self.shard.sink().mark_shown();
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! empty their mailboxes before they stop, so nothing taken from the wire is lost.
 
 use crate::config::Config;
+use crate::door::Door;
 use crate::housekeeping::{Housekeeping, Stop};
 use crate::incidents::incidents;
 use crate::intake::{Intake, join_groups};
@@ -77,6 +78,8 @@ pub fn run(
     mut housekeeping: Housekeeping,
 ) -> anyhow::Result<Finished> {
     let mut segment = Segment::create(&layout(config), config.segment.hugepages.into())?;
+    // Before anything of the host is touched: another appliance of the same name may live.
+    let door = Door::open(config, &segment)?;
     let recorders = rings::recorders(config, &segment)?;
     let mut intake = Intake::attach(config)?;
     let gone: Vec<_> = config.shards.iter().map(|_| Arc::new(AtomicBool::new(false))).collect();
@@ -200,6 +203,9 @@ pub fn run(
                     recovery.counters()
                 })?);
             }
+            if let Some(door) = &door {
+                spawn(scope, "door".to_owned(), None, || door.answer(&segment))?;
+            }
             // Last, so that no packet arrives before its socket and its thread.
             let _memberships = join_groups(config)?;
             let all_live = || {
@@ -210,6 +216,7 @@ pub fn run(
         };
         let kept = start_and_keep();
         stop.set();
+        door.iter().for_each(Door::close);
         let workers = join_all(worker_threads);
         shards_stop.store(true, Ordering::Release);
         let shards = join_all(shard_threads);

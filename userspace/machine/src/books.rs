@@ -235,8 +235,9 @@ impl Books {
 
     /// Visits each book of which an event ended or the state changed since the last call, with
     /// its number (its place in [`Books::iter`]). A live book inside a venue's event waits for the
-    /// end of it; one that is not live does not, as a gap may have cut the event short.
-    pub fn drain_changed(&mut self, mut visit: impl FnMut(usize, Book<'_>)) {
+    /// end of it; one that is not live does not, as a gap may have cut the event short. True where
+    /// none waits.
+    pub fn drain_changed(&mut self, mut visit: impl FnMut(usize, Book<'_>)) -> bool {
         let mut waiting = 0;
         for at in 0..self.changed.len() {
             let number = self.changed[at];
@@ -250,6 +251,7 @@ impl Books {
             }
         }
         self.changed.truncate(waiting);
+        waiting == 0
     }
 
     /// (channel, instrument id, digest) of each book of which a record ever left: what [`combine`]

@@ -13,8 +13,9 @@ use crate::ring::{self, CapacityError, shape};
 
 /// First bytes of a segment.
 pub(crate) const MAGIC: [u8; 8] = *b"WIREBOOK";
-/// Changes with the layout of the header, a slot, a control block or a cell.
-pub(crate) const ABI_VERSION: u32 = 1;
+/// Changes with the layout of the greeting, the header, a slot, a control block or a cell. A reader of
+/// another version is refused.
+pub const ABI_VERSION: u32 = 1;
 /// Where the first ring or board lies.
 pub(crate) const HEADER_BYTES: usize = size_of::<Header>();
 /// Rings and boards that a segment holds at most.
@@ -303,6 +304,21 @@ mod tests {
         let places: Vec<_> = plan.entries.iter().map(|e| (e.offset, e.size_bytes)).collect();
         assert_eq!(places, [(32_768, 256 + 512), (33_536, 256 + 256), (34_048, 3 * 576)]);
         assert_eq!(plan.segment_bytes(4096).unwrap().get(), 36_864);
+    }
+
+    /// The header of `layout()` with everything of this start and host set, word by word.
+    #[test]
+    fn the_header_is_the_golden_one() {
+        let plan = layout().plan().unwrap();
+        let mut header = plan.header(36_864, 4096, 0x0123_4567_89ab_cdef);
+        header.writer_pid = 0x1234;
+        let words = header.as_bytes().chunks_exact(8).enumerate();
+        let said = words.filter(|(_, word)| word.iter().any(|&byte| byte != 0));
+        let text = said.map(|(nth, word)| {
+            let hex: Vec<_> = word.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{:5} {}\n", 8 * nth, hex.join(" "))
+        });
+        assert_eq!(text.collect::<String>(), include_str!("../tests/golden/header-v1.txt"));
     }
 
     #[test]

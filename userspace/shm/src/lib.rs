@@ -10,13 +10,18 @@
 //!
 //! Bottom up: [`ring`] and [`board`] are made of `view`s, typed slices of atomics that lie in a heap
 //! allocation (tests) or in a `mapping` (a segment); `sync` is the one door to atomics, so that loom
-//! can stand behind it; `layout` is the table in a segment's header; `segment` is the memfd.
+//! can stand behind it; `layout` is the table in a segment's header; `segment` is the memfd;
+//! [`handoff`] gives it to other processes. `docs/abi.md` has every byte of it.
 
 pub mod board;
+#[cfg(not(loom))]
+pub mod handoff;
 #[cfg(not(loom))]
 mod layout;
 #[cfg(not(loom))]
 mod mapping;
+#[cfg(not(loom))]
+mod record;
 pub mod ring;
 #[cfg(not(loom))]
 mod segment;
@@ -31,6 +36,6 @@ pub mod sync;
 mod view;
 
 #[cfg(not(loom))]
-pub use layout::{EntryKind, LayoutError, SegmentLayout};
+pub use layout::{ABI_VERSION, EntryKind, LayoutError, SegmentLayout};
 #[cfg(not(loom))]
 pub use segment::{PageKind, Segment, SegmentError, SegmentView};

@@ -93,8 +93,13 @@ impl Appliance {
     /// Starts `wirebook run`, or a command that takes the same, without waiting.
     pub(crate) fn spawn_command(pair: &Pair, name: &str, config: &str, options: &[&str]) -> Self {
         let folder = common::folder();
-        let config = common::write(&folder, "wirebook.toml", config);
         let place = |name: &str| folder.path().join(name);
+        let socket = format!("[segment]\nsocket = {:?}\n", place("socket"));
+        let config = match config.contains("socket = ") {
+            true => config.to_owned(),
+            false => config.replacen("[segment]\n", &socket, 1),
+        };
+        let config = common::write(&folder, "wirebook.toml", config);
         // With the receiving namespace's own /sys, which holds its interfaces' counters.
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &pair.receiver]);

@@ -102,13 +102,16 @@ pub struct ObservingReader {
     overruns: u64,
     missed_slots: u64,
     copy: Copy,
+    /// What lies in `copy`: where it began, and its bytes.
+    last: (Cursor, usize),
 }
 
 impl ObservingReader {
     /// A reader that begins with the next record to be published.
     pub(crate) fn new(ring: Ring) -> Self {
         let cursor = ring.control().writer();
-        Self { ring, cursor, overruns: 0, missed_slots: 0, copy: Copy::new() }
+        let last = (cursor, 0);
+        Self { ring, cursor, overruns: 0, missed_slots: 0, copy: Copy::new(), last }
     }
 
     /// The next record, or that there is none yet, or that the reader was lapped.
@@ -131,13 +134,29 @@ impl ObservingReader {
                 Holds::Record(length_bytes) => {
                     let slots = self.copy.take(&self.ring, first, length_bytes);
                     if !slot.still_has(sequence) {
+                        self.last = (first, 0);
                         return self.overrun();
                     }
                     self.cursor = first.after(slots);
+                    self.last = (first, length_bytes);
                     return Observed::Record(self.copy.record(first, length_bytes));
                 }
             }
         }
+    }
+
+    /// The record that [`poll`](Self::poll) gave last, out of this reader's own copy; empty before the
+    /// first, and where an overrun tore it.
+    #[inline]
+    pub fn last(&self) -> Record<'_> {
+        let (cursor, length_bytes) = self.last;
+        self.copy.record(cursor, length_bytes)
+    }
+
+    /// The cursor up to which the board beside this ring shows all that the records say: a cell read
+    /// after this holds every record of its instrument before that cursor.
+    pub fn shown(&self) -> Cursor {
+        self.ring.control().shown()
     }
 
     /// Goes on at `cursor`, as a board's cell names it. One already overwritten shows as an overrun

@@ -20,7 +20,10 @@ pub(crate) struct Control {
     /// The writer's cursor: every record before it is published. Stored by the writer after each
     /// record, loaded by readers that join or were lapped.
     writer: AtomicU64,
-    _writer_line: [AtomicU64; 15],
+    /// The cursor up to which a board beside the ring shows all that its records say; stored and
+    /// loaded as `writer` is.
+    shown: AtomicU64,
+    _writer_line: [AtomicU64; 14],
     /// The gating reader's cursor: the slots before it may be rewritten.
     gate: AtomicU64,
     _gate_line: [AtomicU64; 15],
@@ -153,6 +156,19 @@ impl Control {
         self.writer.store(cursor.get(), Ordering::Release);
     }
 
+    /// The cursor up to which a board beside the ring shows all. Relaxed and a fence, as `writer`.
+    #[inline(always)]
+    pub(crate) fn shown(&self) -> Cursor {
+        let cursor = self.shown.load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        Cursor::new(cursor)
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_shown(&self, cursor: Cursor) {
+        self.shown.store(cursor.get(), Ordering::Release);
+    }
+
     #[inline(always)]
     pub(crate) fn gate(&self) -> Cursor {
         Cursor::new(self.gate.load(Ordering::Acquire))
@@ -182,7 +198,8 @@ mod tests {
         assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (64, 64));
         assert_eq!((offset_of!(Slot, sequence), offset_of!(Slot, payload)), (0, 8));
         assert_eq!((size_of::<Control>(), align_of::<Control>()), (256, 128));
-        assert_eq!((offset_of!(Control, writer), offset_of!(Control, gate)), (0, 128));
+        assert_eq!((offset_of!(Control, writer), offset_of!(Control, shown)), (0, 8));
+        assert_eq!(offset_of!(Control, gate), 128);
         assert_eq!(Sequence::new(Cursor::new(0), Holds::Record(56)).0, 0x1038);
         assert_eq!(Sequence::new(Cursor::new(4), Holds::Busy).0, 0x5fff);
         assert_eq!(Sequence::new(Cursor::new(4), Holds::Continuation).0, 0x5ffe);

@@ -61,6 +61,12 @@ impl Writer {
     pub fn cursor(&self) -> Cursor {
         self.end.cursor
     }
+
+    /// Says that a board beside this ring shows all that the records so far say.
+    #[inline]
+    pub fn mark_shown(&self) {
+        self.end.ring.control().set_shown(self.end.cursor);
+    }
 }
 
 /// The writer of a gated ring: it overwrites nothing that its gating reader has not given back.
