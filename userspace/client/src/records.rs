@@ -1,0 +1,286 @@
+//! Records: the output rings of one shard or of all, as one stream.
+//!
+//! What arrives: whole DBN records, in each ring in the order in which its books made them. What
+//! leaves: [`Next`], one at a time.
+//!
+//! **Order.** Records of one shard keep their order, always, so those of one instrument do. Of several
+//! shards, the record with the lowest `ts_recv` (DBN's index timestamp; of a record without one, that
+//! of the record before it) comes first *of those that are there*: a shard that has published nothing
+//! is not waited for. So between shards the order is that of `ts_recv` but for what a slower shard
+//! publishes late, and nothing waits for a quiet instrument.
+//!
+//! **Waiting** costs the writer nothing: it knows of no reader and wakes none. A futex would need the
+//! writer to make a system call, or at least to store a word, for readers that are mostly not there.
+//! So a reader that may not burn its core sleeps, and looks again after 50 µs to 1 ms.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dbn::{Record as _, RecordRef, UNDEF_TIMESTAMP};
+use wirebook_shm::SegmentView;
+use wirebook_shm::ring::{Cursor, Observed, ObservingReader};
+
+use crate::books::{Book, Books};
+use crate::directory::Instrument;
+use crate::pulse::Pulse;
+use crate::session::{ClientError, output_name};
+
+/// Looks without a find before a spinning reader yields, or a sleeping one sleeps.
+const SPINS: u32 = 2_000;
+/// The first and the longest sleep of a reader that waits by sleeping.
+const SLEEPS: [Duration; 2] = [Duration::from_micros(50), Duration::from_millis(1)];
+/// Looks without a find between two looks at clock and heartbeat.
+const LOOKS_A_CLOCK: u32 = 64;
+
+/// How a reader waits for the next record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wait {
+    /// Never gives its core away.
+    Spin,
+    /// Spins for a moment, then yields to other threads of its core.
+    SpinThenYield,
+    /// Spins for a moment, then sleeps, at most 1 ms at a time.
+    #[default]
+    Sleep,
+}
+
+/// One record and where it stood.
+#[derive(Clone, Copy, Debug)]
+pub struct Read<'a> {
+    /// The record.
+    pub record: RecordRef<'a>,
+    /// The shard that made it.
+    pub shard: usize,
+    /// Where in that shard's ring it begins.
+    pub cursor: Cursor,
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub enum Next<'a> {
+    /// A record.
+    Record(Read<'a>),
+    /// The writer has lapped this reader, which goes on at the newest record.
+    Overrun {
+        /// Of this shard.
+        shard: usize,
+        /// Slots of 64 bytes that were missed: an order's record takes one, others up to ten.
+        missed_slots: u64,
+    },
+    /// No record within the time given.
+    Nothing,
+    /// All records have been read, and the writer's heartbeat stands still: see
+    /// [`Session::reconnect`](crate::Session::reconnect).
+    WriterGone,
+}
+
+/// A stream of records.
+pub struct Records {
+    rings: Vec<Ring>,
+    only: Option<HashSet<(u16, u32)>>,
+    wait: Wait,
+    pulse: Pulse,
+    unknown: u64,
+}
+
+/// One shard's ring and what was found in it.
+struct Ring {
+    shard: usize,
+    reader: ObservingReader,
+    found: Found,
+    /// Index timestamp of the last record that has one.
+    ts: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Found {
+    Nothing,
+    /// A record, in the reader's own copy.
+    Record,
+    Overrun(u64),
+}
+
+impl Records {
+    pub(crate) fn new(view: &Arc<SegmentView>, shards: Range<usize>) -> Result<Self, ClientError> {
+        let ring = |shard| {
+            let reader = view.observe(&output_name(shard))?;
+            Ok(Ring { shard, reader, found: Found::Nothing, ts: 0 })
+        };
+        let rings = shards.map(ring).collect::<Result<_, ClientError>>()?;
+        let pulse = Pulse::new(Arc::clone(view));
+        Ok(Self { rings, only: None, wait: Wait::default(), pulse, unknown: 0 })
+    }
+
+    /// Waits in this way.
+    pub fn waiting(mut self, wait: Wait) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Gives the records of these instruments alone. Overruns are still told.
+    pub fn only<'a>(mut self, instruments: impl IntoIterator<Item = &'a Instrument>) -> Self {
+        let keys = instruments.into_iter().map(|found| (found.publisher, found.id));
+        self.only = Some(keys.collect());
+        self
+    }
+
+    /// Goes back to the first record of this start. Where that is overwritten, the first that comes is
+    /// an overrun.
+    pub fn from_start(mut self) -> Self {
+        for ring in &mut self.rings {
+            ring.reader.seek(Cursor::default());
+            ring.found = Found::Nothing;
+        }
+        self
+    }
+
+    /// What comes next, without waiting; never [`Next::WriterGone`].
+    #[inline]
+    pub fn poll(&mut self) -> Next<'_> {
+        match self.look() {
+            Some(ring) => self.give(ring),
+            None => Next::Nothing,
+        }
+    }
+
+    /// What comes next, after at most `patience`.
+    pub fn next(&mut self, patience: Duration) -> Next<'_> {
+        match self.look() {
+            Some(ring) => self.give(ring),
+            None => self.wait_for(patience),
+        }
+    }
+
+    /// Records that were stepped over, as they are none of this DBN version.
+    pub fn unknown(&self) -> u64 {
+        self.unknown
+    }
+
+    /// The instrument's book at a place from which these records go on: it holds every record of the
+    /// instrument that begins before [`Book::cursor`], and all others are still to come. So after an
+    /// overrun, or at the start: take this book, step over the instrument's records before its
+    /// cursor, apply the rest. Waits for the end of the shard's turn, some microseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::OtherShard`], [`ClientError::Board`] as [`Books::read`],
+    /// [`ClientError::WriterGone`] where the turn never ends.
+    pub fn join(&mut self, books: &Books, instrument: &Instrument) -> Result<Book, ClientError> {
+        let shard = instrument.shard;
+        let ring = self.rings.iter().find(|ring| ring.shard == shard);
+        let ring = ring.ok_or(ClientError::OtherShard(shard))?;
+        let mut looks = 0;
+        while ring.reader.shown() < ring.position() {
+            if looks > SPINS && !self.pulse.beats() {
+                return Err(ClientError::WriterGone);
+            }
+            looks += 1;
+            std::thread::yield_now();
+        }
+        books.read(instrument)
+    }
+
+    #[cold]
+    fn wait_for(&mut self, patience: Duration) -> Next<'_> {
+        let begun = Instant::now();
+        let mut looks: u32 = 0;
+        let mut sleep = SLEEPS[0];
+        loop {
+            if let Some(ring) = self.look() {
+                return self.give(ring);
+            }
+            looks = looks.wrapping_add(1);
+            let is_long = looks >= SPINS;
+            if looks.is_multiple_of(LOOKS_A_CLOCK) || (is_long && self.wait == Wait::Sleep) {
+                if !self.pulse.beats() {
+                    // What was published before the end is read before the end is told.
+                    return self.look().map_or(Next::WriterGone, |ring| self.give(ring));
+                }
+                if begun.elapsed() >= patience {
+                    return Next::Nothing;
+                }
+            }
+            match self.wait {
+                Wait::Sleep if is_long => {
+                    let left = patience.saturating_sub(begun.elapsed());
+                    std::thread::sleep(sleep.min(left));
+                    sleep = (sleep * 2).min(SLEEPS[1]);
+                }
+                Wait::SpinThenYield if is_long => std::thread::yield_now(),
+                _ => std::hint::spin_loop(),
+            }
+        }
+    }
+
+    /// The ring whose find comes next.
+    #[inline]
+    fn look(&mut self) -> Option<usize> {
+        let mut first = None;
+        for (at, ring) in self.rings.iter_mut().enumerate() {
+            ring.fill(self.only.as_ref(), &mut self.unknown);
+            let key = match ring.found {
+                Found::Nothing => continue,
+                Found::Overrun(_) => 0,
+                Found::Record => ring.ts,
+            };
+            if first.is_none_or(|(_, lowest)| key < lowest) {
+                first = Some((at, key));
+            }
+        }
+        first.map(|(at, _)| at)
+    }
+
+    #[inline]
+    fn give(&mut self, at: usize) -> Next<'_> {
+        let ring = &mut self.rings[at];
+        let shard = ring.shard;
+        match std::mem::replace(&mut ring.found, Found::Nothing) {
+            Found::Overrun(missed_slots) => Next::Overrun { shard, missed_slots },
+            Found::Record => {
+                let last = ring.reader.last();
+                let (record, cursor) = (last.dbn(), last.cursor());
+                record.map_or(Next::Nothing, |record| Next::Record(Read { record, shard, cursor }))
+            }
+            Found::Nothing => Next::Nothing,
+        }
+    }
+}
+
+impl Ring {
+    /// Looks for the next record that is wanted, unless one was found before.
+    #[inline]
+    fn fill(&mut self, only: Option<&HashSet<(u16, u32)>>, unknown: &mut u64) {
+        while let Found::Nothing = self.found {
+            match self.reader.poll() {
+                Observed::Empty => return,
+                Observed::Overrun { missed_slots } => self.found = Found::Overrun(missed_slots),
+                Observed::Record(record) => {
+                    let Some(record) = record.dbn() else {
+                        *unknown += 1;
+                        continue;
+                    };
+                    let header = record.header();
+                    let key = (header.publisher_id, header.instrument_id);
+                    if only.is_some_and(|only| !only.contains(&key)) {
+                        continue;
+                    }
+                    let ts = record.raw_index_ts();
+                    if ts != UNDEF_TIMESTAMP {
+                        self.ts = ts;
+                    }
+                    self.found = Found::Record;
+                }
+            }
+        }
+    }
+
+    /// Where the first record begins that was not given yet.
+    fn position(&self) -> Cursor {
+        match self.found {
+            Found::Record => self.reader.last().cursor(),
+            Found::Nothing | Found::Overrun(_) => self.reader.cursor(),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! A session: the segment of one start of an appliance, and the way to the next.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wirebook_shm::board::BoardError;
+use wirebook_shm::handoff::HandOffError;
+use wirebook_shm::{SegmentError, SegmentView};
+
+use crate::books::Books;
+use crate::directory::Directory;
+use crate::pulse::Pulse;
+use crate::records::Records;
+
+/// How long between two tries to reach the next start.
+const RETRY: Duration = Duration::from_millis(20);
+
+/// Why a reader did not get what it asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No segment: nobody answers, or not in this ABI version.
+    #[error(transparent)]
+    HandOff(#[from] HandOffError),
+    /// A segment without the rings and boards of an appliance.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// No such shard.
+    #[error("expected a shard below {shards}, found {found}")]
+    NoSuchShard {
+        /// What was asked for.
+        found: usize,
+        /// How many there are.
+        shards: usize,
+    },
+    /// No instrument of this name, so far.
+    #[error("no instrument is named {0:?} so far")]
+    NoSuchInstrument(String),
+    /// A cell that could not be read.
+    #[error(transparent)]
+    Board(#[from] BoardError),
+    /// These records are of other shards than the instrument's.
+    #[error("the instrument is of shard {0}, whose records are not read here")]
+    OtherShard(usize),
+    /// The writer's heartbeat stands still.
+    #[error("the appliance has not moved its heartbeat for seconds")]
+    WriterGone,
+}
+
+/// What a session was attached to anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reattached {
+    /// The same start, which had only been slow: records and books are as good as before.
+    SameStart,
+    /// Another start: records and books must be asked for anew.
+    NextStart,
+}
+
+/// The segment of one start of an appliance.
+pub struct Session {
+    path: PathBuf,
+    view: Arc<SegmentView>,
+    shards: usize,
+}
+
+impl Session {
+    /// Attaches to the appliance that listens at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::HandOff`] where nobody answers, the file's mode does not let this process in,
+    /// or the appliance speaks another ABI version; both are then named.
+    pub fn connect(path: impl AsRef<Path>) -> Result<Self, ClientError> {
+        let path = path.as_ref().to_owned();
+        let view = Arc::new(SegmentView::connect(&path)?);
+        let shards = (0..).take_while(|shard| view.observe(&output_name(*shard)).is_ok()).count();
+        Ok(Self { path, view, shards })
+    }
+
+    /// What tells this start of the appliance from any other.
+    pub fn epoch(&self) -> u64 {
+        self.view.epoch()
+    }
+
+    /// The appliance's process id, as it sees it.
+    pub fn writer_pid(&self) -> u32 {
+        self.view.writer_pid()
+    }
+
+    /// Number of shards.
+    pub fn shards(&self) -> usize {
+        self.shards
+    }
+
+    /// The records of all shards, from the next that is published.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Segment`] where the segment is not laid out as an appliance's.
+    pub fn records(&self) -> Result<Records, ClientError> {
+        Records::new(&self.view, 0..self.shards)
+    }
+
+    /// The records of one shard, from the next that is published.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::NoSuchShard`].
+    pub fn shard_records(&self, shard: usize) -> Result<Records, ClientError> {
+        if shard >= self.shards {
+            return Err(ClientError::NoSuchShard { found: shard, shards: self.shards });
+        }
+        Records::new(&self.view, shard..shard + 1)
+    }
+
+    /// The books of all shards.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Segment`] where the segment is not laid out as an appliance's.
+    pub fn books(&self) -> Result<Books, ClientError> {
+        let names = (0..self.shards).map(board_name);
+        let boards = names.map(|name| self.view.board(&name)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Books::new(Directory::new(boards)))
+    }
+
+    /// Attaches again after the writer's end, to whichever start answers within `patience`; with
+    /// [`Reattached::SameStart`] the session is as it was.
+    ///
+    /// # Errors
+    ///
+    /// The last try's, where nobody answered in time, or at once where who answers speaks another
+    /// ABI version. The session is then as it was, and this can be called again.
+    pub fn reconnect(&mut self, patience: Duration) -> Result<Reattached, ClientError> {
+        let begun = Instant::now();
+        let mut pulse = Pulse::new(Arc::clone(&self.view));
+        loop {
+            match Self::connect(&self.path) {
+                Ok(next) if next.epoch() != self.epoch() => {
+                    *self = next;
+                    return Ok(Reattached::NextStart);
+                }
+                Ok(_) if pulse.has_moved() => return Ok(Reattached::SameStart),
+                Err(error @ ClientError::HandOff(HandOffError::AbiVersion { .. })) => {
+                    return Err(error);
+                }
+                Ok(_) if begun.elapsed() >= patience => return Err(ClientError::WriterGone),
+                Err(error) if begun.elapsed() >= patience => return Err(error),
+                Ok(_) | Err(_) => std::thread::sleep(RETRY),
+            }
+        }
+    }
+}
+
+pub(crate) fn output_name(shard: usize) -> String {
+    format!("output-{shard}")
+}
+
+fn board_name(shard: usize) -> String {
+    format!("board-{shard}")
+}
