@@ -6,6 +6,9 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use wirebook_wire::Protocol;
 
+/// The socket of an appliance without a name of its own.
+const SOCKET: &str = "/run/wirebook/wirebook.sock";
+
 /// From wire to book: an AF_XDP market-data appliance.
 #[derive(Debug, Parser)]
 #[command(name = "wirebook", version, about, propagate_version = true)]
@@ -32,6 +35,10 @@ pub enum Command {
     Lines(LinesArgs),
     /// Play a market: generated from a seed, or a capture, onto an interface or into a file.
     Sim(Box<SimArgs>),
+    /// Print the records of a running appliance as they are published.
+    Tail(TailArgs),
+    /// Show a book of a running appliance, live.
+    Book(BookArgs),
 }
 
 /// `wirebook run`
@@ -215,6 +222,70 @@ pub struct LinesArgs {
     /// The interface on which the same lines will arrive.
     #[arg(long, value_name = "IF")]
     pub interface: String,
+}
+
+/// `wirebook tail`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    wirebook tail --symbol AAPL,MSFT --schema mbo\n  \
+    wirebook tail --format json | jq 'select(.action == \"T\")'\n  \
+    wirebook tail --format dbn --output afternoon.dbn")]
+pub struct TailArgs {
+    /// The appliance's socket.
+    #[arg(long, value_name = "PATH", default_value = SOCKET)]
+    pub socket: PathBuf,
+    /// These instruments alone.
+    #[arg(long, value_name = "SYMBOLS", value_delimiter = ',')]
+    pub symbol: Vec<String>,
+    /// Records of these DBN schemas alone: mbo, trades, status, definition, ….
+    #[arg(long, value_name = "SCHEMAS", value_delimiter = ',', value_parser = crate::commands::tail::schema)]
+    pub schema: Vec<dbn::Schema>,
+    /// How to write them.
+    #[arg(long, value_enum, default_value_t = TailFormat::Text)]
+    pub format: TailFormat,
+    /// Write to this file, which is replaced, instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Begin with the first record of this start that is still there.
+    #[arg(long)]
+    pub from_start: bool,
+    /// Stop after this many records.
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+    /// Stop when the appliance ends, instead of waiting for its next start.
+    #[arg(long)]
+    pub until_end: bool,
+}
+
+/// How `tail` writes records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TailFormat {
+    /// One line a record, for people.
+    Text,
+    /// One JSON line a record.
+    Json,
+    /// A DBN stream.
+    Dbn,
+}
+
+/// `wirebook book`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  wirebook book AAPL\n  wirebook book AAPL --once --json")]
+pub struct BookArgs {
+    /// The instrument.
+    pub symbol: String,
+    /// The appliance's socket.
+    #[arg(long, value_name = "PATH", default_value = SOCKET)]
+    pub socket: PathBuf,
+    /// Show it once and exit.
+    #[arg(long)]
+    pub once: bool,
+    /// Print one JSON object a change.
+    #[arg(long)]
+    pub json: bool,
+    /// Levels to show of each side, at most 10.
+    #[arg(long, default_value_t = 10)]
+    pub depth: usize,
 }
 
 /// `wirebook sim`

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 use wirebook::cli::{Cli, Command};
-use wirebook::commands::{convert, decode, lines, record, replay, run, sim};
+use wirebook::commands::{book, convert, decode, lines, record, replay, run, sim, tail};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -28,6 +28,8 @@ fn main() -> ExitCode {
         Command::Decode(args) => decode::run(args),
         Command::Lines(args) => lines::run(args),
         Command::Sim(args) => sim::run(args),
+        Command::Tail(args) => tail::run(args),
+        Command::Book(args) => book::run(args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("wirebook: {}", with_causes(&error));

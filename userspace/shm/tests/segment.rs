@@ -7,7 +7,7 @@ use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::Command;
 
-use nix::fcntl::{FallocateFlags, fallocate};
+use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
 use wirebook_shm::board::{Cell, CellLevel, CellState};
 use wirebook_shm::ring::{Observed, PushError};
 use wirebook_shm::{EntryKind, PageKind, Segment, SegmentError, SegmentLayout, SegmentView};
@@ -80,6 +80,8 @@ fn assert_read_only(segment: &Segment) {
         assert!(nix::unistd::ftruncate(fd, 1 << 40).is_err(), "grown");
         let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
         assert!(fallocate(fd, hole, 0, 2 << 20).is_err(), "a hole");
+        let reseal = FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_WRITE);
+        assert!(fcntl(fd, reseal).is_err(), "sealed anew");
     }
     assert!(reopened.write_all(b"mine").is_err(), "written");
     let mapped = map(shared.as_fd(), false).unwrap();

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod book;
 pub mod convert;
 pub mod decode;
 pub mod lines;
@@ -7,3 +8,4 @@ pub mod record;
 pub mod replay;
 pub mod run;
 pub mod sim;
+pub mod tail;
