@@ -58,12 +58,8 @@ impl Door {
         let folder = File::open(folder.unwrap_or(Path::new(".")))?;
         folder.lock()?;
         remove_left_behind(path)?;
-        let socket = socket::socket(
-            AddressFamily::Unix,
-            SockType::Stream,
-            SockFlag::SOCK_CLOEXEC,
-            None,
-        )?;
+        let socket =
+            socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
         // A socket's file gets the mode that the socket has (`unix_bind`, net/unix/af_unix.c): nobody
         // else's until group and mode are right.
         fchmod(&socket, Mode::from_bits_truncate(0o600))?;

@@ -29,8 +29,7 @@ impl Books {
     /// [`ClientError::Board`] where the writer was at the cell at every try.
     pub fn book(&mut self, symbol: &str) -> Result<Book, ClientError> {
         let found = self.directory.find(symbol).next().cloned();
-        let instrument =
-            found.ok_or_else(|| ClientError::NoSuchInstrument(symbol.to_owned()))?;
+        let instrument = found.ok_or_else(|| ClientError::NoSuchInstrument(symbol.to_owned()))?;
         self.read(&instrument)
     }
 

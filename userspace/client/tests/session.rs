@@ -39,7 +39,8 @@ impl Start {
             layout = layout.board(format!("board-{shard}"), 16);
         }
         let mut segment = Segment::create(&layout, PageKind::Ordinary).unwrap();
-        let rings = (0..shards).map(|n| segment.open_ring(&format!("output-{n}")).unwrap()).collect();
+        let rings =
+            (0..shards).map(|n| segment.open_ring(&format!("output-{n}")).unwrap()).collect();
         let boards = (0..shards).map(|n| segment.board(&format!("board-{n}")).unwrap()).collect();
         let segment = Arc::new(segment);
         let listener = UnixListener::bind(&path).unwrap();

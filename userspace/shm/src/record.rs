@@ -40,11 +40,9 @@ fn length_bytes(rtype: RType) -> usize {
         RType::Mbp10 => size_of::<Mbp10Msg>(),
         #[allow(deprecated, reason = "the number is still a type's")]
         RType::OhlcvDeprecated => size_of::<OhlcvMsg>(),
-        RType::Ohlcv1S
-        | RType::Ohlcv1M
-        | RType::Ohlcv1H
-        | RType::Ohlcv1D
-        | RType::OhlcvEod => size_of::<OhlcvMsg>(),
+        RType::Ohlcv1S | RType::Ohlcv1M | RType::Ohlcv1H | RType::Ohlcv1D | RType::OhlcvEod => {
+            size_of::<OhlcvMsg>()
+        }
         RType::Status => size_of::<StatusMsg>(),
         RType::InstrumentDef => size_of::<InstrumentDefMsg>(),
         RType::Imbalance => size_of::<ImbalanceMsg>(),

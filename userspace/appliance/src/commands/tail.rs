@@ -124,10 +124,10 @@ struct Printer {
 impl Printer {
     fn new(args: &TailArgs) -> anyhow::Result<Self> {
         let out: Box<dyn Write> = match &args.output {
-            Some(path) => {
-                Box::new(File::create(path).with_context(|| path.display().to_string())?)
-            }
-            None if args.format == TailFormat::Dbn && io::IsTerminal::is_terminal(&io::stdout()) => {
+            Some(path) => Box::new(File::create(path).with_context(|| path.display().to_string())?),
+            None if args.format == TailFormat::Dbn
+                && io::IsTerminal::is_terminal(&io::stdout()) =>
+            {
                 bail!("DBN is no text: name a file with --output, or a pipe");
             }
             None => Box::new(io::stdout()),

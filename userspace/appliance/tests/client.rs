@@ -1,0 +1,337 @@
+//! Readers of a running appliance, each another process: what they read is what a replay makes, and
+//! nothing that becomes of either side harms the other.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+#[path = "common/live.rs"]
+mod live;
+
+use common::{SimulatedMarket, folder, plain_levels, replay};
+use dbn::decode::{DbnDecoder, DecodeRecordRef};
+use dbn::encode::{EncodeRecordTextExt, json};
+use live::net::{Pair, within};
+use live::{Appliance, PATIENCE, channel, config, play, wire};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+use wirebook_client::{BookState, Level, Session};
+
+const GROUP: &str = "239.192.12.111:26477";
+const SCRIBBLED: &str = "WIREBOOK_TEST_SOCKET";
+
+/// An appliance's configuration with this socket, receiving by UDP sockets.
+fn at(socket: &Path, shards: usize) -> String {
+    let config = config("source = \"socket\"") + &"[[shard]]\nidle = \"poll\"\n".repeat(shards - 1);
+    let config = config + &channel(0, "itch50", GROUP, "");
+    config.replacen("[segment]\n", &format!("[segment]\nsocket = {socket:?}\n"), 1)
+}
+
+/// Two ends of a wire, a folder, and a market's capture in it.
+struct Stage {
+    wire: Pair,
+    folder: TempDir,
+    market: SimulatedMarket,
+    capture: PathBuf,
+}
+
+impl Stage {
+    fn new(seed: u64) -> Option<Self> {
+        let (wire, folder) = (wire(1, 1)?, folder());
+        let market = SimulatedMarket::new(seed, 10, 6_000);
+        let capture = market.write(&folder, "market.pcap");
+        Some(Self { wire, folder, market, capture })
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("wirebook.sock")
+    }
+
+    fn start(&self, shards: usize, options: &[&str]) -> Appliance {
+        Appliance::start(&self.wire, &at(&self.socket(), shards), options)
+    }
+
+    fn play(&self) {
+        play(&self.wire, 0, &self.capture);
+    }
+
+    /// What a replay of the market makes, as a DBN file.
+    fn replayed(&self, records: &str) -> PathBuf {
+        let file = self.folder.path().join("replayed.dbn");
+        let mut command =
+            common::command(&["convert", "--protocol", "itch50", "--records", records]);
+        command.arg(&self.capture).args(common::LIMITS).arg("--output").arg(&file);
+        assert!(command.stdout(Stdio::null()).status().unwrap().success());
+        file
+    }
+
+    /// `wirebook tail` as another process, attached.
+    fn tail(&self, options: &[&str]) -> Tail {
+        let place = |name: &str| self.folder.path().join(name);
+        let mut command = common::command(&["tail", "--socket"]);
+        command.arg(self.socket()).args(options).arg("--output").arg(place("tail"));
+        command.stderr(File::create(place("tail.log")).unwrap());
+        let child = command.spawn().unwrap();
+        let tail = Tail { child, log: place("tail.log"), output: place("tail") };
+        // The file is made once the session stands; the first look at the rings follows at once.
+        assert!(within(PATIENCE, || tail.output.exists()), "{}", tail.log());
+        std::thread::sleep(Duration::from_millis(200));
+        tail
+    }
+}
+
+struct Tail {
+    child: Child,
+    log: PathBuf,
+    output: PathBuf,
+}
+
+impl Tail {
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    fn finish(mut self) -> PathBuf {
+        let ended = within(PATIENCE, || self.child.try_wait().unwrap().is_some());
+        assert!(ended, "still running: {}", self.log());
+        assert!(self.child.wait().unwrap().success(), "{}", self.log());
+        self.output.clone()
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The records of a DBN file by instrument, in order, without what depends on when packets came.
+fn records_of(file: &Path) -> BTreeMap<u64, Vec<Value>> {
+    let mut decoder = DbnDecoder::from_file(file).unwrap();
+    let mut records = BTreeMap::<u64, Vec<Value>>::new();
+    while let Some(record) = decoder.decode_record_ref().unwrap() {
+        if record.header().rtype == dbn::rtype::SYMBOL_MAPPING {
+            continue;
+        }
+        let mut line = Vec::new();
+        json::Encoder::new(&mut line, false, false, false)
+            .encode_ref_with_sym(record, None)
+            .unwrap();
+        let mut value: Value = serde_json::from_slice(&line).unwrap();
+        for name in ["ts_recv", "ts_in_delta"] {
+            value.as_object_mut().unwrap().remove(name);
+        }
+        let id = u64::from(record.header().instrument_id);
+        records.entry(id).or_default().push(value);
+    }
+    records
+}
+
+#[test]
+fn a_reader_reads_what_a_replay_makes() {
+    let Some(stage) = Stage::new(51) else { return };
+    let appliance = stage.start(2, &["--until-end-of-session"]);
+    let tail = stage.tail(&["--format", "dbn", "--until-end"]);
+    stage.play();
+    appliance.finish();
+    let read = records_of(&tail.finish());
+    let expected = records_of(&stage.replayed("all"));
+    assert!(expected.values().map(Vec::len).sum::<usize>() > 6_000);
+    assert_eq!(read.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    for (id, records) in expected {
+        // What is of the whole market is made by each shard, in an order of its own.
+        if id != 0 {
+            assert!(read[&id] == records, "instrument {id}: {} records", records.len());
+        }
+    }
+    assert!(!stage.socket().exists(), "the socket's file is left behind");
+}
+
+#[test]
+fn books_on_the_board_are_the_true_ones() {
+    let Some(stage) = Stage::new(52) else { return };
+    let appliance = stage.start(2, &[]);
+    let mut books = Session::connect(stage.socket()).unwrap().books().unwrap();
+    stage.play();
+    appliance.await_packets(stage.market.frames.len() as u64);
+    let plain = |levels: &[Level]| -> Vec<_> {
+        let level = |l: &Level| (l.price / 100_000, l.size, u64::from(l.orders));
+        levels.iter().map(level).collect()
+    };
+    let symbols = stage.market.symbols();
+    for symbol in &symbols {
+        let expected = stage.market.market.expected_book(symbol).unwrap();
+        let ten = |levels| plain_levels(levels).into_iter().take(10).collect::<Vec<_>>();
+        let expected = (ten(&expected.bids), ten(&expected.asks));
+        let mut found = Default::default();
+        let same = within(PATIENCE, || {
+            let Ok(book) = books.book(symbol) else { return false };
+            assert_eq!(book.state(), BookState::Live);
+            found = (plain(book.bids()), plain(book.asks()));
+            found == expected
+        });
+        assert!(same, "{symbol}: {found:?} is not {expected:?}");
+        // The command shows the same.
+        let socket = stage.socket();
+        let socket = socket.to_str().unwrap();
+        let shown = common::text(&["book", symbol, "--socket", socket, "--once", "--json"]);
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        let shown = (common::levels_of(&shown["bids"]), common::levels_of(&shown["asks"]));
+        assert_eq!(shown, expected);
+    }
+    let socket = stage.socket();
+    let socket = socket.to_str().unwrap();
+    let ladder = common::text(&["book", &symbols[0], "--socket", socket, "--once"]);
+    assert!(ladder.contains("(live)") && ladder.contains('█') && !ladder.contains('\x1b'));
+    common::fails(&["book", "NOSUCH", "--socket", socket, "--once"], 1, &["NOSUCH"]);
+}
+
+#[test]
+fn readers_find_the_next_start_by_themselves() {
+    let Some(stage) = Stage::new(53) else { return };
+    let mut first = stage.start(1, &[]);
+    let mut tail = stage.tail(&["--format", "json", "--schema", "mbo"]);
+    first.signal(Signal::SIGKILL);
+    first.wait();
+    assert!(stage.socket().exists());
+    assert!(within(PATIENCE, || tail.log().contains("the appliance is gone")), "{}", tail.log());
+    // What a killed appliance left behind is replaced.
+    let second = stage.start(1, &[]);
+    assert!(second.log().contains("was left behind"), "{}", second.log());
+    assert!(within(PATIENCE, || tail.log().contains("the appliance is back")), "{}", tail.log());
+    stage.play();
+    let expected = records_of(&stage.replayed("mbo")).values().map(Vec::len).sum::<usize>();
+    let lines = || fs::read_to_string(&tail.output).unwrap().lines().count();
+    let all = within(PATIENCE, || lines() == expected);
+    assert!(all, "{} of {expected} records; {}", lines(), tail.log());
+    assert!(tail.child.try_wait().unwrap().is_none());
+    second.signal(Signal::SIGTERM);
+    second.finish();
+    assert!(within(PATIENCE, || tail.log().matches("appliance is gone").count() == 2));
+    tail.signal(Signal::SIGTERM);
+    tail.finish();
+}
+
+#[test]
+fn a_reader_that_was_stopped_is_told_of_its_overrun() {
+    let Some(stage) = Stage::new(54) else { return };
+    let small = at(&stage.socket(), 1).replace("output_slots = 65536", "output_slots = 1024");
+    let appliance = Appliance::start(&stage.wire, &small, &[]);
+    let tail = stage.tail(&["--format", "json"]);
+    tail.signal(Signal::SIGSTOP);
+    stage.play();
+    appliance.await_packets(stage.market.frames.len() as u64);
+    std::thread::sleep(Duration::from_secs(3));
+    tail.signal(Signal::SIGCONT);
+    assert!(within(PATIENCE, || tail.log().contains("overrun: ")), "{}", tail.log());
+    assert!(!tail.log().contains("gone"), "{}", tail.log());
+    appliance.signal(Signal::SIGTERM);
+    assert_eq!(appliance.finish()["backpressure"], 0);
+}
+
+#[test]
+fn a_reader_that_scribbles_falls_alone() {
+    let Some(stage) = Stage::new(55) else { return };
+    let appliance = stage.start(1, &["--until-end-of-session"]);
+    let mut scribbler = Command::new(std::env::current_exe().unwrap());
+    scribbler.args(["--exact", "the_scribbler"]).env(SCRIBBLED, stage.socket());
+    let output = scribbler.output().unwrap();
+    let log = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.signal(), Some(Signal::SIGSEGV as i32), "{log}");
+    stage.play();
+    let live = appliance.finish();
+    let replayed = replay(&[stage.capture.to_str().unwrap(), "--protocol", "itch50"]);
+    assert_eq!(live["digest"], replayed["digest"]);
+}
+
+/// The other process: writes where its session has mapped the segment.
+#[test]
+#[allow(unsafe_code, reason = "the test writes where nobody may")]
+fn the_scribbler() {
+    let Some(socket) = std::env::var_os(SCRIBBLED) else { return };
+    let _session = Session::connect(PathBuf::from(socket)).unwrap();
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let map = maps.lines().find(|line| line.contains("memfd:wirebook")).unwrap();
+    assert!(map.contains(" r--s "), "{map}");
+    let start = usize::from_str_radix(map.split('-').next().unwrap(), 16).unwrap();
+    let first_byte = std::ptr::with_exposed_provenance_mut::<u8>(start);
+    // SAFETY: none: the page is read-only, and the process is to be killed for this.
+    unsafe { first_byte.write_volatile(0) };
+}
+
+#[test]
+fn one_appliance_a_socket() {
+    let Some(stage) = Stage::new(56) else { return };
+    let first = stage.start(1, &[]);
+    let other = wire(1, 1).unwrap();
+    let mut second = Appliance::spawn(&other, &at(&stage.socket(), 1), &[]);
+    assert_eq!(second.wait().code(), Some(1));
+    let words = ["wirebook.sock", "another appliance answers there"];
+    common::assert_says(&second.log(), &words);
+    // The first is not touched by that, and says whom it let in.
+    let pid = std::process::id();
+    let session = Session::connect(stage.socket()).unwrap();
+    assert_eq!((session.shards(), session.writer_pid() != pid), (1, true));
+    let seen = within(PATIENCE, || first.log().contains(&format!("process {pid} (")));
+    assert!(seen && first.log().contains("user 0, group 0"), "{}", first.log());
+    first.signal(Signal::SIGTERM);
+    first.finish();
+    assert!(!stage.socket().exists());
+    // A file of somebody else's is not replaced.
+    fs::write(stage.socket(), "mine").unwrap();
+    let mut third = Appliance::spawn(&stage.wire, &at(&stage.socket(), 1), &[]);
+    assert_eq!(third.wait().code(), Some(1));
+    common::assert_says(&third.log(), &["expected a socket or nothing"]);
+    assert_eq!(fs::read_to_string(stage.socket()).unwrap(), "mine");
+}
+
+#[test]
+fn mode_and_group_say_who_may_read() {
+    let Some(stage) = Stage::new(57) else { return };
+    fs::set_permissions(stage.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let options = "[segment]\nsocket_mode = \"0620\"\nsocket_group = \"65534\"\n";
+    let config = at(&stage.socket(), 1).replacen("[segment]\n", options, 1);
+    let appliance = Appliance::start(&stage.wire, &config, &[]);
+    let found = fs::metadata(stage.socket()).unwrap();
+    assert_eq!((found.mode() & 0o777, found.gid()), (0o620, 65_534));
+    let connects_as = |user: u32, group: u32| {
+        // A program that every user can run, whatever the folders of the build let in.
+        let script =
+            "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])";
+        let mut command = Command::new("python3");
+        command.args(["-c", script]).arg(stage.socket()).uid(user).gid(group).current_dir("/");
+        command.stderr(Stdio::null()).status().unwrap().success()
+    };
+    assert!(connects_as(65_533, 65_534), "one of the group");
+    assert!(!connects_as(65_533, 65_533), "a stranger");
+    appliance.signal(Signal::SIGTERM);
+    appliance.finish();
+}
+
+#[test]
+fn what_cannot_be_a_socket_is_refused() {
+    let folder = folder();
+    let check = |options: &str, words: &[&str]| {
+        let text = at(&folder.path().join("s"), 1).replacen("[segment]\n", options, 1);
+        let file = common::write(&folder, "wirebook.toml", text);
+        common::fails(&["run", "--check", "--config", file.to_str().unwrap()], 1, words);
+    };
+    check("[segment]\nsocket_mode = \"0999\"\n", &["\"0000\" to \"0777\"", "0999"]);
+    check("name = \"a/b\"\n[segment]\n", &["without '/'", "a/b"]);
+    let nowhere = folder.path().join("none").join("x.sock");
+    let nowhere = nowhere.to_str().unwrap();
+    common::fails(&["tail", "--socket", nowhere], 1, &[nowhere, "No such file"]);
+    common::fails(&["tail", "--schema", "mbq"], 2, &["mbq", "mbo"]);
+}
