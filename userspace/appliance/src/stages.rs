@@ -158,7 +158,7 @@ pub trait Output: BookSink {
     fn cursor(&self) -> Cursor;
 
     /// Says that the board shows all that the records so far say.
-    fn mark_shown(&self);
+    fn mark_shown(&self) {}
 }
 
 /// A shard's output ring as a sink of records.
@@ -192,6 +192,10 @@ impl Output for OutputRing {
 impl Output for ShardSink {
     fn cursor(&self) -> Cursor {
         self.output.cursor()
+    }
+
+    fn mark_shown(&self) {
+        self.output.mark_shown();
     }
 }
 

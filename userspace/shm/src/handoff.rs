@@ -1,7 +1,7 @@
 //! The hand-off: how a segment comes to a reader that was not born of its writer.
 //!
 //! What arrives: a Unix stream socket that a reader has connected. What leaves, in one message: a
-//! [`Greeting`] of 32 bytes and, as ancillary data (`SCM_RIGHTS`, `unix(7)`), a read-only descriptor
+//! greeting of 32 bytes and, as ancillary data (`SCM_RIGHTS`, `unix(7)`), a read-only descriptor
 //! of the sealed file. The reader asks for nothing, so there is nothing to parse on the writer's
 //! side. It promises that neither side waits for the other longer than [`PATIENCE`]; a greeting that
 //! is not ours, or of another ABI version, is an error that names what was expected and found.
