@@ -163,7 +163,8 @@ fn a_reader_reads_what_a_replay_makes() {
 fn books_on_the_board_are_the_true_ones() {
     let Some(stage) = Stage::new(52) else { return };
     let appliance = stage.start(2, &[]);
-    let mut books = Session::connect(stage.socket()).unwrap().books().unwrap();
+    let session = Session::connect(stage.socket()).unwrap();
+    let mut books = session.books().unwrap();
     stage.play();
     appliance.await_packets(stage.market.frames.len() as u64);
     let plain = |levels: &[Level]| -> Vec<_> {
@@ -183,6 +184,10 @@ fn books_on_the_board_are_the_true_ones() {
             found == expected
         });
         assert!(same, "{symbol}: {found:?} is not {expected:?}");
+        // A reader that begins now begins with this book.
+        let instrument = books.directory().find(symbol).next().unwrap().clone();
+        let joined = session.records().unwrap().join(&books, &instrument, PATIENCE).unwrap();
+        assert_eq!((plain(joined.bids()), plain(joined.asks())), expected);
         // The command shows the same.
         let socket = stage.socket();
         let socket = socket.to_str().unwrap();

@@ -161,22 +161,27 @@ impl Records {
     /// The instrument's book at a place from which these records go on: it holds every record of the
     /// instrument that begins before [`Book::cursor`], and all others are still to come. So after an
     /// overrun, or at the start: take this book, step over the instrument's records before its
-    /// cursor, apply the rest. Waits for the end of the shard's turn, some microseconds.
+    /// cursor, apply the rest. Waits at most `patience` for the end of the shard's turn: microseconds,
+    /// but as long as a venue's event that the turn has cut lasts.
     ///
     /// # Errors
     ///
     /// [`ClientError::OtherShard`], [`ClientError::Board`] as [`Books::read`],
-    /// [`ClientError::WriterGone`] where the turn never ends.
-    pub fn join(&mut self, books: &Books, instrument: &Instrument) -> Result<Book, ClientError> {
+    /// [`ClientError::NotShown`] where the turn did not end in time.
+    pub fn join(
+        &mut self,
+        books: &Books,
+        instrument: &Instrument,
+        patience: Duration,
+    ) -> Result<Book, ClientError> {
         let shard = instrument.shard;
         let ring = self.rings.iter().find(|ring| ring.shard == shard);
         let ring = ring.ok_or(ClientError::OtherShard(shard))?;
-        let mut looks = 0;
+        let begun = Instant::now();
         while ring.reader.shown() < ring.position() {
-            if looks > SPINS && !self.pulse.beats() {
-                return Err(ClientError::WriterGone);
+            if begun.elapsed() >= patience {
+                return Err(ClientError::NotShown(shard));
             }
-            looks += 1;
             std::thread::yield_now();
         }
         books.read(instrument)

@@ -16,6 +16,7 @@ use wirebook_shm::{PageKind, Segment, SegmentLayout, handoff};
 
 const SLOTS: usize = 64;
 const PUBLISHER: u16 = 2;
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A start of a writer: its segment, and its socket, at which readers are greeted.
 struct Start {
@@ -164,6 +165,22 @@ fn records_of_chosen_instruments_alone() {
 }
 
 #[test]
+fn a_board_that_lags_is_not_joined() {
+    let mut start = Start::new(path(), 1);
+    start.boards[0].publish(0, &cell(1, 0, 0)).unwrap();
+    start.push(0, 1, 1, 0);
+    let session = start.session();
+    let mut books = session.books().unwrap();
+    let instrument = books.directory().find("S1").next().unwrap().clone();
+    let mut records = session.records().unwrap();
+    let lagging = records.join(&books, &instrument, Duration::from_millis(20));
+    assert!(lagging.unwrap_err().to_string().contains("board of shard 0"));
+    start.boards[0].publish(0, &cell(1, 1, 1)).unwrap();
+    start.rings[0].mark_shown();
+    assert_eq!(records.join(&books, &instrument, PATIENCE).unwrap().sequence(), 1);
+}
+
+#[test]
 fn an_overrun_is_told_with_what_was_missed() {
     let mut start = Start::new(path(), 1);
     let session = start.session();
@@ -219,11 +236,12 @@ fn a_reader_joins_without_a_gap() {
         while joined < 1_000 {
             let symbol = ["S1", "S2", "S3"][joined % 3];
             let instrument = books.directory().find(symbol).next().unwrap().clone();
-            let mut records = session.records().unwrap().only([&instrument]).waiting(Wait::Spin);
-            let book = records.join(&books, &instrument).unwrap();
+            let mut records =
+                session.records().unwrap().only([&instrument]).waiting(Wait::SpinThenYield);
+            let book = records.join(&books, &instrument, PATIENCE).unwrap();
             let mut expected = book.sequence() as u32 + 1;
             for _ in 0..3 {
-                match records.next(Duration::from_secs(20)) {
+                match records.next(PATIENCE) {
                     Next::Record(read) if read.cursor < book.cursor() => {
                         let sequence = read.record.get::<MboMsg>().unwrap().sequence;
                         assert!(sequence < expected, "a record that the book does not hold");
