@@ -110,6 +110,32 @@ fn seqlock() {
     assert_eq!(cell.try_load(), Some([2, 2]));
 }
 
+/// A reader joins the ring by a cell beside it: where the ring is shown up to where the reader
+/// stands, the cell holds every record before that; unless the writer says so `too_early`.
+fn joined(too_early: bool) {
+    let (mut writer, mut reader) = ring::open(2).unwrap();
+    let cell = Arc::new(Seqlock::<2>::default());
+    let shared = Arc::clone(&cell);
+    let writing = thread::spawn(move || {
+        for value in 1..=2 {
+            writer.push_words(&record(value, 1)).unwrap();
+            if too_early {
+                writer.mark_shown();
+            }
+            shared.store(&[value, value]);
+            writer.mark_shown();
+        }
+    });
+    let _ = reader.poll();
+    let stands = reader.cursor();
+    if reader.shown() >= stands
+        && let Some([holds, _]) = cell.try_load()
+    {
+        assert!(holds >= stands.get(), "the cell holds {holds} of {} records", stands.get());
+    }
+    writing.join().unwrap();
+}
+
 #[test]
 fn an_observing_reader_takes_whole_records_in_order() {
     explore(observed_single);
@@ -128,6 +154,17 @@ fn a_gated_ring_loses_nothing() {
 #[test]
 fn a_seqlock_is_never_torn() {
     explore(seqlock);
+}
+
+#[test]
+fn a_reader_joins_by_a_cell_that_holds_what_was_before() {
+    explore(|| joined(false));
+}
+
+#[test]
+fn a_ring_that_is_said_to_be_shown_too_early_is_noticed() {
+    let outcome = catch_unwind(AssertUnwindSafe(|| explore(|| joined(true))));
+    assert!(outcome.is_err(), "the model did not notice it");
 }
 
 #[test]

@@ -164,6 +164,8 @@ impl Control {
         Cursor::new(cursor)
     }
 
+    /// A release, and an acquire above, so that both stand alone: the fences of a cell's seqlock would
+    /// already keep a reader of this cursor from an older value of the cell.
     #[inline(always)]
     pub(crate) fn set_shown(&self, cursor: Cursor) {
         self.shown.store(cursor.get(), Ordering::Release);
