@@ -132,10 +132,12 @@ pub struct ReplayArgs {
     /// Shards to route to; each book's digest is the same for any number.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub shards: u16,
-    /// Put these machines behind each book, in this order: trading-status, ohlcv-1s, ….
+    /// Put these machines behind each book, in this order: trading-status, ohlcv-1s, …; without
+    /// them, those of --config.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub machines: Vec<String>,
-    /// Compare these books with a plain model at the end of each event.
+    /// Compare these books with a plain model at the end of each event; without them, those of
+    /// --config.
     #[arg(long, value_name = "SYMBOLS", value_delimiter = ',')]
     pub check: Vec<String>,
     /// What the shard has room for.

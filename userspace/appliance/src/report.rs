@@ -109,6 +109,11 @@ pub struct SupervisionReport {
 }
 
 impl SupervisionReport {
+    /// True where there are machines, or books were compared.
+    pub fn is_asked_for(&self) -> bool {
+        !self.machines.is_empty() || self.check.comparisons > 0
+    }
+
     /// Adds what one shard counted.
     pub fn add<S: BookSink>(&mut self, shard: &Shard<S>) {
         self.books += shard.repair_counters();

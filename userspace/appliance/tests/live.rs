@@ -294,6 +294,31 @@ fn two_workers_and_two_shards() {
     assert_eq!(steered, [markets[0].packets(), markets[1].packets()]);
 }
 
+/// Every machine of every instrument ends as a replay on one thread makes it.
+#[test]
+fn machines_on_two_shards() {
+    let Some(wire) = wire(1, 1) else { return };
+    let market = Market::new(45, &Line::new(GROUP.parse().unwrap()));
+    let machines = "[machines]\ninterval_ms = 10\nrun = [\"trading-status\", \"ohlcv-1s\", \
+        \"ohlcv-1m\", \"ohlcv-1h\", \"ohlcv-1d\", \"auction\", \"trades\", \"statistics\"]\n\
+        [check]\nshadow = [\"WB001\"]\n";
+    let limits = SMALL.replace("instruments = 16384", "instruments = 64");
+    let shard = "[[shard]]\nidle = \"poll\"\n";
+    let channel = channel(0, "itch50", GROUP, "");
+    let config = [&limits, machines, &worker(0, ""), shard, shard, &channel].concat();
+    let appliance = Appliance::start(&wire, &config, &["--until-end-of-session"]);
+    play(&wire, 0, &market.capture);
+    let live = appliance.finish();
+    let replayed = replay_by_config(&config, &[&market.capture]);
+    assert_eq!(live["digest"], replayed["digest"]);
+    let [live, replayed] = [&live, &replayed].map(|run| &run["supervision"]);
+    assert_eq!(live["machines"], replayed["machines"]);
+    assert_eq!(live["machines"].as_object().unwrap().len(), 8);
+    assert_eq!(live["check"], replayed["check"]);
+    assert!(live["check"]["comparisons"].as_u64().unwrap() > 100, "{live}");
+    assert_eq!(live["check"]["differences"], 0);
+}
+
 #[test]
 fn both_lines_of_a_channel_make_one_channel() {
     let Some(wire) = wire(1, 1) else { return };

@@ -2,7 +2,7 @@
 //! books.
 
 use crate::cli::ReplayArgs;
-use crate::config::{CheckConfig, MachinesConfig};
+use crate::config::Config;
 use crate::recorder::playback;
 use crate::replay::{Behind, Replay};
 use crate::report::{Ladder, Summary, SupervisionReport, book_json, find_book};
@@ -33,7 +33,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
 
     if args.json {
         let mut object = summary.to_json()?;
-        if !(args.machines.is_empty() && args.check.is_empty()) {
+        if supervision.is_asked_for() {
             object.insert("supervision".into(), serde_json::to_value(&supervision)?);
         }
         if !shown.is_empty() {
@@ -63,11 +63,7 @@ struct Outcome {
 
 fn files(args: &ReplayArgs) -> anyhow::Result<Outcome> {
     let sinks = (0..args.shards).map(|_| ());
-    let behind = Behind {
-        machines: MachinesConfig { run: args.machines.clone(), ..MachinesConfig::default() },
-        check: CheckConfig { shadow: args.check.clone() },
-        ..Behind::default()
-    };
+    let behind = behind(args)?;
     let mut replayed = Replay::with(&args.input, args.limits, &behind, sinks)?;
     let mut supervision = SupervisionReport::default();
     for shard in &mut replayed.shards {
@@ -80,6 +76,22 @@ fn files(args: &ReplayArgs) -> anyhow::Result<Outcome> {
     summary.add_worker(replayed.worker, &replayed.channels);
     let books = replayed.shards.into_iter().map(|shard| shard.into_parts().0).collect();
     Ok(Outcome { books, summary, supervision })
+}
+
+/// What the configuration puts behind the books, unless the command line names it.
+fn behind(args: &ReplayArgs) -> anyhow::Result<Behind> {
+    let mut behind = Behind::default();
+    if let Some(path) = &args.input.config {
+        let config = Config::read(path)?;
+        (behind.machines, behind.check) = (config.machines, config.check);
+    }
+    if !args.machines.is_empty() {
+        behind.machines.run.clone_from(&args.machines);
+    }
+    if !args.check.is_empty() {
+        behind.check.shadow.clone_from(&args.check);
+    }
+    Ok(behind)
 }
 
 /// The newest run of a recording.
