@@ -89,7 +89,8 @@ pub struct RecordArgs {
 /// What the commands that read files have in common.
 #[derive(Debug, Args)]
 pub struct InputArgs {
-    /// Captures (pcap, pcapng), Nasdaq daily files or DBN files, plain, .gz or .zst, in order.
+    /// Captures (pcap, pcapng), Nasdaq daily files or DBN files, plain, .gz or .zst, in order; to
+    /// `replay` also the directory of one recording.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// The venue protocol: itch50, iex-deep or iex-tops. DBN files need none.
@@ -139,7 +140,7 @@ pub struct ReplayArgs {
     /// Compare these books with a plain model at the end of each event; without them, those of
     /// --config.
     #[arg(long, value_name = "SYMBOLS", value_delimiter = ',')]
-    pub check: Vec<String>,
+    pub shadow: Vec<String>,
     /// What the shard has room for.
     #[command(flatten)]
     pub limits: LimitArgs,

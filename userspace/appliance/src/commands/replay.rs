@@ -88,8 +88,8 @@ fn behind(args: &ReplayArgs) -> anyhow::Result<Behind> {
     if !args.machines.is_empty() {
         behind.machines.run.clone_from(&args.machines);
     }
-    if !args.check.is_empty() {
-        behind.check.shadow.clone_from(&args.check);
+    if !args.shadow.is_empty() {
+        behind.check.shadow.clone_from(&args.shadow);
     }
     Ok(behind)
 }
@@ -97,8 +97,8 @@ fn behind(args: &ReplayArgs) -> anyhow::Result<Behind> {
 /// The newest run of a recording.
 fn recording(folder: &Path, args: &ReplayArgs) -> anyhow::Result<Outcome> {
     ensure!(
-        args.machines.is_empty() && args.check.is_empty(),
-        "--machines and --check: expected files, such as {}/CHANNEL/*.dbn.zst, found a recording",
+        args.machines.is_empty() && args.shadow.is_empty(),
+        "--machines and --shadow: expected files, such as {}/CHANNEL/*.dbn.zst, found a recording",
         folder.display()
     );
     let played = playback::play(folder, args.from_start)?;
