@@ -4,15 +4,17 @@
 //! exists, no line is named twice, …). Promises: every mistake is named with what was expected
 //! and what was found; an unknown key is a mistake.
 
+mod mistakes;
+mod supervision;
+
+pub(crate) use self::mistakes::mistake_in_slots;
+pub use self::supervision::{CheckConfig, MachinesConfig, SupervisionConfig};
 use crate::recorder::RecordConfig;
 use crate::recovery::config::RecoveryConfig;
 use jiff::civil::Date;
 use serde::Deserialize;
-use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-use wirebook_machine::Supervision;
 use wirebook_shm::PageKind;
 use wirebook_wire::Protocol;
 use wirebook_xdp::{LineKey, Vlan};
@@ -109,86 +111,6 @@ pub struct LimitsConfig {
     pub orders: usize,
     /// Price levels of one shard.
     pub levels: usize,
-}
-
-/// The self-check.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CheckConfig {
-    /// Symbols or instrument ids of the books.
-    pub shadow: Vec<String>,
-}
-
-/// The machines behind each book.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MachinesConfig {
-    /// Their names, in the order of the chain.
-    pub run: Vec<String>,
-    /// How often machines learn that feed time has passed, in milliseconds of it.
-    pub interval_ms: u64,
-    /// Attempts to rebuild an instrument's machine that fell before it stays down.
-    pub rebuilds_max: u32,
-    /// Records that a shard keeps to rebuild machines from.
-    pub log_records: usize,
-}
-
-/// The supervision of threads.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SupervisionConfig {
-    /// How long a thread may go without a new cycle before it is reported, in milliseconds.
-    pub no_progress_ms: u64,
-}
-
-impl Default for SupervisionConfig {
-    fn default() -> Self {
-        Self { no_progress_ms: 5_000 }
-    }
-}
-
-impl SupervisionConfig {
-    /// How long a thread may go without a new cycle before it is reported.
-    pub fn no_progress(&self) -> Duration {
-        Duration::from_millis(self.no_progress_ms)
-    }
-
-    fn mistake(&self) -> Option<String> {
-        let Self { no_progress_ms } = self;
-        (!(100..=3_600_000).contains(no_progress_ms)).then(|| {
-            format!("supervision.no_progress_ms: expected 100 to 3600000, found {no_progress_ms}")
-        })
-    }
-}
-
-impl Default for MachinesConfig {
-    fn default() -> Self {
-        let Supervision { rebuilds_max, log_records } = Supervision::default();
-        Self { run: Vec::new(), interval_ms: 1_000, rebuilds_max, log_records }
-    }
-}
-
-impl MachinesConfig {
-    /// How often machines learn that feed time has passed.
-    pub fn interval_ns(&self) -> u64 {
-        self.interval_ms * 1_000_000
-    }
-
-    fn mistake(&self) -> Option<String> {
-        if !(1..=3_600_000).contains(&self.interval_ms) {
-            return Some(format!(
-                "machines.interval_ms: expected 1 to 3600000, found {}",
-                self.interval_ms
-            ));
-        }
-        if !(1..=1 << 24).contains(&self.log_records) {
-            return Some(format!(
-                "machines.log_records: expected 1 to 2^24, found {}",
-                self.log_records
-            ));
-        }
-        None
-    }
 }
 
 /// How a thread waits when it has nothing to do.
@@ -420,139 +342,6 @@ impl Config {
             Some(reason) => Err(ConfigError::Invalid { path: path.into(), reason }),
         }
     }
-
-    fn mistake(&self) -> Option<String> {
-        self.mistake_in_counts()
-            .or_else(|| self.machines.mistake())
-            .or_else(|| self.supervision.mistake())
-            .or_else(|| self.workers.iter().find_map(WorkerConfig::mistake))
-            .or_else(|| self.mistake_in_queues())
-            .or_else(|| self.mistake_in_channels())
-            .or_else(|| {
-                let names = self.channels.iter().map(|channel| channel.name.as_str());
-                self.record.as_ref().and_then(|record| record.mistake(names))
-            })
-    }
-
-    fn mistake_in_counts(&self) -> Option<String> {
-        if self.workers.is_empty() || self.shards.is_empty() || self.channels.is_empty() {
-            return Some(
-                "expected at least one [[worker]], one [[shard]] and one [[channel]]".into(),
-            );
-        }
-        if self.channels.len() > 1 + usize::from(u8::MAX) {
-            return Some(format!("expected at most 256 channels, found {}", self.channels.len()));
-        }
-        if self.name.is_empty() || self.name.contains(['/', '\0']) {
-            return Some(format!("name: expected a name without '/', found {:?}", self.name));
-        }
-        let lines = self.channels.iter().map(|channel| channel.lines.len()).sum::<usize>();
-        if lines > 1 + usize::from(u16::MAX) {
-            return Some(format!("expected at most 65536 lines, found {lines}"));
-        }
-        let slots = [
-            ("segment.mailbox_slots", self.segment.mailbox_slots),
-            ("segment.output_slots", self.segment.output_slots),
-        ];
-        if let Some(mistake) = mistake_in_slots(&slots) {
-            return Some(mistake);
-        }
-        let LimitsConfig { instruments, orders, levels } = self.limits;
-        for (name, limit) in [("instruments", instruments), ("orders", orders), ("levels", levels)]
-        {
-            if limit == 0 || limit > 1 << 30 {
-                return Some(format!("limits.{name}: expected 1 to 2^30, found {limit}"));
-            }
-        }
-        None
-    }
-
-    fn mistake_in_queues(&self) -> Option<String> {
-        let mut names = HashSet::new();
-        let mut queues = HashSet::new();
-        let mut modes = HashMap::new();
-        for worker in &self.workers {
-            if !names.insert(&worker.name) {
-                return Some(format!("two workers are named {:?}", worker.name));
-            }
-            for interface in &worker.interfaces {
-                let mode = *modes.entry(&interface.name).or_insert(worker.xdp_mode);
-                if mode != worker.xdp_mode {
-                    return Some(format!(
-                        "worker {:?}: xdp_mode: expected {mode:?}, as another worker has it for {}, \
-                         found {:?}",
-                        worker.name, interface.name, worker.xdp_mode
-                    ));
-                }
-                for queue in &interface.queues {
-                    if !queues.insert((&interface.name, queue)) {
-                        return Some(format!(
-                            "queue {queue} of {} is polled twice",
-                            interface.name
-                        ));
-                    }
-                }
-            }
-        }
-        None
-    }
-
-    fn mistake_in_channels(&self) -> Option<String> {
-        let mut destinations = HashSet::new();
-        for channel in &self.channels {
-            let Some(worker) = self.workers.iter().find(|worker| worker.name == channel.worker)
-            else {
-                return Some(format!(
-                    "channel {:?}: expected the name of a worker, found {:?}",
-                    channel.name, channel.worker
-                ));
-            };
-            if channel.lines.is_empty() || channel.lines.len() > LINES_MAX {
-                return Some(format!(
-                    "channel {:?}: expected 1 to {LINES_MAX} lines, found {}",
-                    channel.name,
-                    channel.lines.len()
-                ));
-            }
-            if let Some(mistake) = channel.recovery.mistake(channel.protocol) {
-                return Some(format!("channel {:?}: {mistake}", channel.name));
-            }
-            for line in &channel.lines {
-                let place = format!("channel {:?}, line {:?}", channel.name, line.name);
-                if let Some(mistake) = line.mistake(worker) {
-                    return Some(format!("{place}: {mistake}"));
-                }
-                let destination = (&line.interface, line.key());
-                if !destinations.insert(destination) {
-                    return Some(format!("{place}: another line has the same destination"));
-                }
-            }
-        }
-        None
-    }
-}
-
-/// The first that is no capacity of a ring.
-pub(crate) fn mistake_in_slots(named: &[(&str, usize)]) -> Option<String> {
-    let mistaken = |(_, slots): &&(&str, usize)| !slots.is_power_of_two() || *slots < 64;
-    let (name, slots) = named.iter().find(mistaken)?;
-    Some(format!("{name}: expected a power of two from 64 up, found {slots}"))
-}
-
-impl WorkerConfig {
-    fn mistake(&self) -> Option<String> {
-        let place = format!("worker {:?}", self.name);
-        if self.interfaces.is_empty() || self.interfaces.iter().any(|i| i.queues.is_empty()) {
-            return Some(format!("{place}: expected at least one interface with one queue"));
-        }
-        if !self.ring_size.is_power_of_two() || !(64..=1 << 20).contains(&self.ring_size) {
-            return Some(format!(
-                "{place}: ring_size: expected a power of two from 64 to 2^20, found {}",
-                self.ring_size
-            ));
-        }
-        None
-    }
 }
 
 impl LineConfig {
@@ -565,25 +354,5 @@ impl LineConfig {
             Some([]) => Vlan::Untagged,
         };
         LineKey { group: self.group, port: self.port, vlan }
-    }
-
-    fn mistake(&self, worker: &WorkerConfig) -> Option<String> {
-        if !worker.interfaces.iter().any(|interface| interface.name == self.interface) {
-            return Some(format!(
-                "expected an interface of worker {:?}, found {:?}",
-                worker.name, self.interface
-            ));
-        }
-        if !self.group.is_multicast() {
-            return Some(format!("expected a multicast group, found {}", self.group));
-        }
-        if self.port == 0 {
-            return Some("expected a port from 1 up, found 0".into());
-        }
-        let tags = self.vlan.as_deref().unwrap_or_default();
-        if tags.len() > 2 || tags.iter().any(|id| !(1..=4094).contains(id)) {
-            return Some(format!("expected at most two VLAN ids from 1 to 4094, found {tags:?}"));
-        }
-        None
     }
 }
