@@ -154,7 +154,8 @@ fn own(descriptor: std::os::fd::RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(descriptor) }
 }
 
-#[cfg(test)]
+// Miri has no sockets.
+#[cfg(all(test, not(miri)))]
 mod tests {
     use super::*;
     use crate::{PageKind, SegmentLayout};
