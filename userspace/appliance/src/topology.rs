@@ -19,7 +19,7 @@ use crate::nic::{NicDrops, Nics};
 use crate::recorder::{RecorderCounters, rings};
 use crate::recovery::link::WorkerEnd;
 use crate::recovery::{Recovery, RecoveryCounters};
-use crate::repair::Repairs;
+use crate::repair::{Demands, Repairs};
 use crate::report::{Summary, SupervisionReport};
 use crate::router::Router;
 use crate::self_check::SelfCheck;
@@ -34,6 +34,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use wirebook_machine::{Books, Limits};
+use wirebook_shm::ring::GatingReader;
 use wirebook_shm::{Segment, SegmentLayout};
 use wirebook_telemetry::LatencyReport;
 
@@ -83,84 +84,19 @@ pub fn run(
     let recorders = rings::recorders(config, &segment)?;
     let mut intake = Intake::attach(config)?;
     let gone: Vec<_> = config.shards.iter().map(|_| Arc::new(AtomicBool::new(false))).collect();
-
-    let mut mailboxes: Vec<Vec<_>> = config.shards.iter().map(|_| Vec::new()).collect();
     let mut recovery = Recovery::new();
-    let mut workers = Vec::new();
-    let mut ways = vec![None; CHANNELS_MAX];
-    for (number, worker) in config.workers.iter().enumerate() {
-        let mut outlets = Vec::new();
-        let progress = housekeeping.progress(format!("worker-{}", worker.name));
-        for (shard, readers) in mailboxes.iter_mut().enumerate() {
-            let (writer, reader) = segment.gated_ring(&mailbox_name(number, shard))?;
-            let outlet = RingMailbox::new(writer, Arc::clone(&gone[shard]));
-            outlets.push(outlet.with_progress(progress.clone(), shard as u16));
-            readers.push(reader);
-        }
-        let lines = Lines::of_config(config, Some(&worker.name));
-        let histograms = StreamHistograms::new(&mut housekeeping.histograms);
-        let mut ends = recovery_ends(config, &lines, &mut recovery)?;
-        let end_of = |spec: &ChannelSpec| ends.remove(&spec.number);
-        let (limit, mut router) = (config.limits.instruments, Router::new(outlets));
-        if !kinds.are_none(&config.machines) {
-            router = router.with_intervals(config.machines.interval_ns());
-        }
-        let numbers: Vec<_> = lines.channels().iter().map(|spec| spec.number).collect();
-        let decoder = Worker::with_recovery(lines, end_of, limit, router, histograms)?;
-        for number in numbers {
-            ways[usize::from(number)] = Some(decoder.demands());
-        }
-        workers.push(WorkerStage {
-            source: intake.open(config, worker)?,
-            worker: decoder,
-            packets: rings::packet_writer(config, &mut segment, number)?,
-            wire_to_worker: housekeeping.histograms.recorder("wire→worker"),
-            probe: housekeeping.probe_worker(),
-            progress,
-            idle: worker.idle,
-        });
-    }
-
+    let (workers, mailboxes, demands) = build_workers(
+        config,
+        kinds,
+        &mut segment,
+        &mut intake,
+        &gone,
+        &mut recovery,
+        &mut housekeeping,
+    )?;
     // Only now: attaching a program may reset a device, and its counters with it.
     housekeeping.nics = Nics::start(line_interfaces(config));
-
-    let mut shards = Vec::new();
-    let (mut books_bytes, mut machines_bytes) = (0, 0);
-    for ((number, shard), mailboxes) in config.shards.iter().enumerate().zip(mailboxes) {
-        let output = OutputRing::new(segment.open_ring(&output_name(number))?);
-        let journal = rings::journal_writer(config, &mut segment, number)?;
-        let machines = kinds.chain(&config.machines, config.limits.instruments)?;
-        machines_bytes += machines.memory_bytes();
-        let names = machines.counters().map(|(name, _)| name.to_owned()).collect();
-        let repairs = Repairs::new(ways.clone(), config.machines.rebuilds_max);
-        let (incidents, reader) = incidents(number, names);
-        housekeeping.incidents.push(reader);
-        let books = new_shard(config, ShardSink { output, journal })?
-            .with_machines(machines)
-            .with_check(SelfCheck::new(config.check.shadow.clone()))
-            .with_repairs(repairs);
-        books_bytes += books.books().memory_bytes();
-        shards.push(ShardStage {
-            mailboxes,
-            shard: books,
-            board: segment.board(&board_name(number))?,
-            publishers: publishers(config),
-            worker_to_shard: housekeeping.histograms.recorder("worker→shard"),
-            shard_to_published: housekeeping.histograms.recorder("shard→published"),
-            probe: housekeeping.probe_shard(),
-            progress: housekeeping.progress(format!("shard-{number}")),
-            idle: shard.idle,
-            bad_slots: 0,
-            incidents,
-        });
-    }
-
-    let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
-    tracing::info!(
-        "memory: books {:.1} MiB, machines {:.1} MiB, taken now and bounded by the configuration",
-        mib(books_bytes),
-        mib(machines_bytes)
-    );
+    let shards = build_shards(config, kinds, &mut segment, mailboxes, &demands, &mut housekeeping)?;
 
     let ended: Vec<_> = workers.iter().map(|_| AtomicBool::new(false)).collect();
     let shards_stop = AtomicBool::new(false);
@@ -231,6 +167,107 @@ pub fn run(
         anyhow::Ok((workers?, shards?, recovery?.pop(), recorded))
     })?;
     Ok(Finished { recorder, ..finish(housekeeping, workers, shards, recovery, intake)? })
+}
+
+/// The ring ends of each shard, one a worker.
+type Mailboxes = Vec<Vec<GatingReader>>;
+
+/// By channel, the way to the worker that has it.
+type DemandsByChannel = Vec<Option<Demands>>;
+
+/// Each worker between its sockets and a ring to every shard.
+fn build_workers(
+    config: &Config,
+    kinds: &MachineKinds,
+    segment: &mut Segment,
+    intake: &mut Intake,
+    gone: &[Arc<AtomicBool>],
+    recovery: &mut Recovery,
+    housekeeping: &mut Housekeeping,
+) -> anyhow::Result<(Vec<WorkerStage>, Mailboxes, DemandsByChannel)> {
+    let mut mailboxes: Mailboxes = config.shards.iter().map(|_| Vec::new()).collect();
+    let mut workers = Vec::new();
+    let mut demands = vec![None; CHANNELS_MAX];
+    for (number, worker) in config.workers.iter().enumerate() {
+        let mut outlets = Vec::new();
+        let progress = housekeeping.progress(format!("worker-{}", worker.name));
+        for (shard, readers) in mailboxes.iter_mut().enumerate() {
+            let (writer, reader) = segment.gated_ring(&mailbox_name(number, shard))?;
+            let outlet = RingMailbox::new(writer, Arc::clone(&gone[shard]));
+            outlets.push(outlet.with_progress(progress.clone(), shard as u16));
+            readers.push(reader);
+        }
+        let lines = Lines::of_config(config, Some(&worker.name));
+        let histograms = StreamHistograms::new(&mut housekeeping.histograms);
+        let mut ends = recovery_ends(config, &lines, recovery)?;
+        let end_of = |spec: &ChannelSpec| ends.remove(&spec.number);
+        let (limit, mut router) = (config.limits.instruments, Router::new(outlets));
+        if !kinds.are_none(&config.machines) {
+            router = router.with_intervals(config.machines.interval_ns());
+        }
+        let numbers: Vec<_> = lines.channels().iter().map(|spec| spec.number).collect();
+        let decoder = Worker::with_recovery(lines, end_of, limit, router, histograms)?;
+        for number in numbers {
+            demands[usize::from(number)] = Some(decoder.demands());
+        }
+        workers.push(WorkerStage {
+            source: intake.open(config, worker)?,
+            worker: decoder,
+            packets: rings::packet_writer(config, segment, number)?,
+            wire_to_worker: housekeeping.histograms.recorder("wire→worker"),
+            probe: housekeeping.probe_worker(),
+            progress,
+            idle: worker.idle,
+        });
+    }
+    Ok((workers, mailboxes, demands))
+}
+
+/// Each shard between its mailboxes and its output: books, and the machines behind them.
+fn build_shards(
+    config: &Config,
+    kinds: &MachineKinds,
+    segment: &mut Segment,
+    mailboxes: Mailboxes,
+    demands: &DemandsByChannel,
+    housekeeping: &mut Housekeeping,
+) -> anyhow::Result<Vec<ShardStage>> {
+    let mut shards = Vec::new();
+    let (mut books_bytes, mut machines_bytes) = (0, 0);
+    for ((number, settings), mailboxes) in config.shards.iter().enumerate().zip(mailboxes) {
+        let output = OutputRing::new(segment.open_ring(&output_name(number))?);
+        let journal = rings::journal_writer(config, segment, number)?;
+        let machines = kinds.chain(&config.machines, config.limits.instruments)?;
+        machines_bytes += machines.memory_bytes();
+        let names = machines.counters().map(|(name, _)| name.to_owned()).collect();
+        let (incidents, reader) = incidents(number, names);
+        housekeeping.incidents.push(reader);
+        let shard = new_shard(config, ShardSink { output, journal })?
+            .with_machines(machines)
+            .with_check(SelfCheck::new(config.check.shadow.clone()))
+            .with_repairs(Repairs::new(demands.clone(), config.machines.rebuilds_max));
+        books_bytes += shard.books().memory_bytes();
+        shards.push(ShardStage {
+            mailboxes,
+            shard,
+            board: segment.board(&board_name(number))?,
+            publishers: publishers(config),
+            worker_to_shard: housekeeping.histograms.recorder("worker→shard"),
+            shard_to_published: housekeeping.histograms.recorder("shard→published"),
+            probe: housekeeping.probe_shard(),
+            progress: housekeeping.progress(format!("shard-{number}")),
+            idle: settings.idle,
+            bad_slots: 0,
+            incidents,
+        });
+    }
+    let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+    tracing::info!(
+        "memory: books {:.1} MiB, machines {:.1} MiB, taken now and bounded by the configuration",
+        mib(books_bytes),
+        mib(machines_bytes)
+    );
+    Ok(shards)
 }
 
 /// The segment: a ring from each worker to each shard, and each shard's output.
