@@ -154,8 +154,7 @@ fn own(descriptor: std::os::fd::RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(descriptor) }
 }
 
-// Miri has no sockets.
-#[cfg(all(test, not(miri)))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::{PageKind, SegmentLayout};
@@ -164,6 +163,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no sockets")]
     fn the_shapes_of_the_abi() {
         assert_eq!((GREETING_BYTES, offset_of!(Greeting, abi_version)), (32, 8));
         assert_eq!(offset_of!(Greeting, greeting_bytes), 12);
@@ -195,6 +195,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no sockets")]
     fn a_reader_gets_the_segment() {
         let layout = SegmentLayout::new().open_ring("output-0", 64);
         let segment = Segment::create(&layout, PageKind::Ordinary).unwrap();
@@ -206,6 +207,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no sockets")]
     fn what_is_no_greeting_is_refused() {
         let answered = |bytes: Vec<u8>| {
             connect(move |mut reader| reader.write_all(&bytes).unwrap()).err().unwrap()
@@ -220,6 +222,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no sockets")]
     fn a_file_that_is_no_segment_is_refused() {
         let foreign = connect(|reader| {
             let file = std::fs::File::open("/dev/null").unwrap();
