@@ -6,8 +6,8 @@ mod common;
 mod live;
 
 use common::{SimulatedMarket, folder, outcome, replay};
-use live::net::Pair;
-use live::{Appliance, channel, config, play, wire};
+use live::net::{Pair, within};
+use live::{Appliance, PATIENCE, channel, config, play, wire};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 
@@ -75,14 +75,21 @@ impl HostPool {
         Some(Self { file, pages_before: text.trim().parse().unwrap() })
     }
 
-    /// Sets the size of the pool; false where as many pages are not free then.
+    /// Sets the size of the pool; false where as many pages are not free then. Pages that a process
+    /// has just left come back a moment later, so that is waited for.
     fn set(&mut self, pages: usize) -> bool {
         self.file.rewind().unwrap();
         self.file.write_all(pages.to_string().as_bytes()).unwrap();
-        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap();
-        let line = meminfo.lines().find_map(|line| line.strip_prefix("HugePages_Free:")).unwrap();
-        line.trim().parse::<usize>().unwrap() >= pages
+        within(PATIENCE, || meminfo("HugePages_Total:") <= pages);
+        meminfo("HugePages_Free:") >= pages
     }
+}
+
+/// A number of `/proc/meminfo`.
+fn meminfo(name: &str) -> usize {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap();
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.trim().parse().unwrap()
 }
 
 impl Drop for HostPool {

@@ -163,7 +163,6 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     #[test]
-    #[cfg_attr(miri, ignore = "Miri has no sockets")]
     fn the_shapes_of_the_abi() {
         assert_eq!((GREETING_BYTES, offset_of!(Greeting, abi_version)), (32, 8));
         assert_eq!(offset_of!(Greeting, greeting_bytes), 12);
