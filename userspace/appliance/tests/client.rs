@@ -235,7 +235,7 @@ fn a_reader_that_was_stopped_is_told_of_its_overrun() {
     let small = at(&stage.socket(), 1).replace("output_slots = 65536", "output_slots = 1024");
     let appliance = Appliance::start(&stage.wire, &small, &[]);
     let tail = stage.tail(&["--format", "json"]);
-    tail.signal(Signal::SIGSTOP);
+    live::stop(&tail.child);
     stage.play();
     appliance.await_packets(stage.market.frames.len() as u64);
     std::thread::sleep(Duration::from_secs(3));

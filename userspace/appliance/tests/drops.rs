@@ -80,7 +80,7 @@ fn nic_drops(rx_dropped: u64) -> Value {
 
 /// Sends more than the ring holds to an appliance that stands still meanwhile.
 fn flood(wire: &Pair, appliance: &Appliance, frames: &[Vec<u8>]) {
-    appliance.signal(Signal::SIGSTOP);
+    appliance.stop();
     let before = received(wire, 0);
     wire.send(0, frames);
     await_received(wire, 0, before + frames.len() as u64);

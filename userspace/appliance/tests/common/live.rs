@@ -122,6 +122,11 @@ impl Appliance {
         signal::kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
     }
 
+    /// Stops it: [`stop`].
+    pub(crate) fn stop(&self) {
+        stop(&self.child);
+    }
+
     /// True until it has ended.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
@@ -187,6 +192,19 @@ impl Drop for Appliance {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Stops a process, and waits until each of its threads stands: the signal alone promises no moment.
+pub(crate) fn stop(process: &Child) {
+    signal::kill(Pid::from_raw(process.id() as i32), Signal::SIGSTOP).unwrap();
+    let stands = |task: fs::DirEntry| {
+        // proc_pid_stat(5): the state follows the name, which is in brackets.
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, fields)| fields.starts_with('T'))
+    };
+    let tasks = format!("/proc/{}/task", process.id());
+    let all = within(PATIENCE, || fs::read_dir(&tasks).unwrap().flatten().all(stands));
+    assert!(all, "process {} goes on", process.id());
 }
 
 /// The packets of each worker, as SIGUSR1 prints them.
