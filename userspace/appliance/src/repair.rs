@@ -17,8 +17,8 @@
 //! its books stay in quarantine until the channel clears all books, and whatever follows fills them.
 
 use crossbeam_queue::ArrayQueue;
+use derive_more::AddAssign;
 use serde::Serialize;
-use std::ops::AddAssign;
 use std::sync::Arc;
 use wirebook_model::dbn::flags::SNAPSHOT;
 use wirebook_model::{ALL_INSTRUMENTS, BookState, Event, UnixNanos, VenueEvent};
@@ -66,7 +66,7 @@ pub fn demands() -> Demands {
 }
 
 /// What became of a shard's fallen books.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(AddAssign, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RepairCounters {
     /// Books that fell: by a panic, or by a check of their own.
     pub falls: u64,
@@ -80,17 +80,6 @@ pub struct RepairCounters {
     pub put_off: u64,
     /// Books and channels that stay down, unless the channel recovers by itself.
     pub given_up: u64,
-}
-
-impl AddAssign for RepairCounters {
-    fn add_assign(&mut self, other: Self) {
-        self.falls += other.falls;
-        self.shard_rebuilds += other.shard_rebuilds;
-        self.repaired += other.repaired;
-        self.failed_attempts += other.failed_attempts;
-        self.put_off += other.put_off;
-        self.given_up += other.given_up;
-    }
 }
 
 /// What is to be done with an event of a fallen book.

@@ -5,26 +5,19 @@
 //! instrument is first seen under its name. Allocates, and takes a step for each order of the book at
 //! each event: it is for a few instruments, on request. Counts in [`CheckCounters`].
 
+use derive_more::AddAssign;
 use serde::Serialize;
-use std::ops::AddAssign;
 use wirebook_machine::{Books, Difference, Shadow};
 use wirebook_model::dbn::flags::LAST;
 use wirebook_model::{ALL_INSTRUMENTS, Event, VenueEvent};
 
 /// What the self-check counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(AddAssign, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CheckCounters {
     /// Ends of events at which a book was compared with its model.
     pub comparisons: u64,
     /// Comparisons that found a difference.
     pub differences: u64,
-}
-
-impl AddAssign for CheckCounters {
-    fn add_assign(&mut self, other: Self) {
-        self.comparisons += other.comparisons;
-        self.differences += other.differences;
-    }
 }
 
 /// A book that parted from its model.

@@ -7,6 +7,7 @@ use crate::clock;
 use crate::recorder::PacketWriter;
 use crate::router::Mailbox;
 use crate::worker::Worker;
+use derive_more::AddAssign;
 use serde::Serialize;
 use std::time::Duration;
 use wirebook_telemetry::StageHistogram;
@@ -25,7 +26,7 @@ pub enum Source {
 
 /// Packets that the kernel or a socket lost, by cause; never to be added to gaps, nor to what the
 /// interfaces lost ([`NicDrops`](crate::nic::NicDrops)).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(AddAssign, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Drops {
     /// AF_XDP: dropped for any reason but a full ring.
     pub rx_dropped: u64,
@@ -53,18 +54,6 @@ impl Drops {
             + self.socket_dropped
             + self.socket_truncated
             + self.socket_errors
-    }
-}
-
-impl std::ops::AddAssign for Drops {
-    fn add_assign(&mut self, other: Self) {
-        self.rx_dropped += other.rx_dropped;
-        self.rx_ring_full += other.rx_ring_full;
-        self.rx_invalid_descriptors += other.rx_invalid_descriptors;
-        self.bad_descriptors += other.bad_descriptors;
-        self.socket_dropped += other.socket_dropped;
-        self.socket_truncated += other.socket_truncated;
-        self.socket_errors += other.socket_errors;
     }
 }
 

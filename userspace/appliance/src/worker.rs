@@ -13,8 +13,8 @@ use crate::repair::{Demand, Demands, demands};
 use crate::report::ChannelReport;
 use crate::router::{Mailbox, Router};
 use crate::stream::{Outlet, Stream, StreamHistograms};
+use derive_more::AddAssign;
 use serde::Serialize;
-use std::ops::AddAssign;
 use std::sync::Arc;
 use wirebook_feed::Source;
 use wirebook_model::UnixNanos;
@@ -25,7 +25,7 @@ use wirebook_wire::Datagram;
 const LONGER_THAN_ANY_DEADLINE_NS: u64 = 4_000_000_000_000;
 
 /// What a worker has counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(AddAssign, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct WorkerCounters {
     /// Packets of our lines.
     pub packets: u64,
@@ -43,19 +43,6 @@ pub struct WorkerCounters {
     pub over_limit_messages: u64,
     /// Packets of a destination that no line names.
     pub other_packets: u64,
-}
-
-impl AddAssign for WorkerCounters {
-    fn add_assign(&mut self, other: Self) {
-        self.packets += other.packets;
-        self.messages += other.messages;
-        self.heartbeats += other.heartbeats;
-        self.ends_of_session += other.ends_of_session;
-        self.unknown_messages += other.unknown_messages;
-        self.malformed_packets += other.malformed_packets;
-        self.over_limit_messages += other.over_limit_messages;
-        self.other_packets += other.other_packets;
-    }
 }
 
 /// Decodes packets and routes their events.

@@ -36,8 +36,8 @@ pub use note::{FileHead, Note};
 pub use packet_thread::PacketRecorder;
 pub use tap::{JournalWriter, PacketWriter};
 
+use derive_more::AddAssign;
 use serde::Serialize;
-use std::ops::AddAssign;
 use std::time::Duration;
 
 /// The directory of packets in a recording's.
@@ -51,7 +51,7 @@ pub(crate) const RESERVED: [&str; 2] = [PACKETS, SNAPSHOTS];
 const NAP: Duration = Duration::from_millis(1);
 
 /// What the recorder has written and what it could not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(AddAssign, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RecorderCounters {
     /// Records written, notes among them.
     pub records: u64,
@@ -75,22 +75,6 @@ pub struct RecorderCounters {
     pub write_errors: u64,
     /// Recorder threads that have stopped writing, each after an error.
     pub recording_stopped: u64,
-}
-
-impl AddAssign for RecorderCounters {
-    fn add_assign(&mut self, other: Self) {
-        self.records += other.records;
-        self.packets += other.packets;
-        self.bytes += other.bytes;
-        self.files += other.files;
-        self.flushes += other.flushes;
-        self.overruns += other.overruns;
-        self.missed_slots += other.missed_slots;
-        self.bad_entries += other.bad_entries;
-        self.snapshots += other.snapshots;
-        self.write_errors += other.write_errors;
-        self.recording_stopped += other.recording_stopped;
-    }
 }
 
 impl RecorderCounters {

@@ -1,10 +1,10 @@
 //! What the recovery thread counts.
 
+use derive_more::AddAssign;
 use serde::Serialize;
-use std::ops::AddAssign;
 
 /// What the recovery of one channel, or of all, has counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(AddAssign, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RecoveryCounters {
     /// Retransmission requests sent, repeated ones included.
     pub requests: u64,
@@ -52,32 +52,4 @@ pub struct RecoveryCounters {
     pub garbage: u64,
     /// Snapshots older than what was asked for.
     pub behind: u64,
-}
-
-impl AddAssign for RecoveryCounters {
-    fn add_assign(&mut self, other: Self) {
-        self.requests += other.requests;
-        self.unsent_requests += other.unsent_requests;
-        self.answers += other.answers;
-        self.short_answers += other.short_answers;
-        self.empty_answers += other.empty_answers;
-        self.unasked_answers += other.unasked_answers;
-        self.malformed_answers += other.malformed_answers;
-        self.unbuffered_answers += other.unbuffered_answers;
-        self.timeouts += other.timeouts;
-        self.unreachable_servers += other.unreachable_servers;
-        self.retransmit_failures += other.retransmit_failures;
-        self.connections += other.connections;
-        self.snapshot_messages += other.snapshot_messages;
-        self.snapshots += other.snapshots;
-        self.snapshot_backpressure += other.snapshot_backpressure;
-        self.snapshot_failures += other.snapshot_failures;
-        self.unreachable += other.unreachable;
-        self.refused_logins += other.refused_logins;
-        self.closed_early += other.closed_early;
-        self.silent += other.silent;
-        self.overdue += other.overdue;
-        self.garbage += other.garbage;
-        self.behind += other.behind;
-    }
 }
