@@ -274,10 +274,12 @@ pub fn find_book<'a>(
 
 /// One book as JSON: state, sequence, and each side's levels as `[price, size, orders]`.
 pub fn book_json(book: &Book<'_>, depth: usize) -> Value {
+    let is_stale = book.state() == BookState::Stale;
     json!({
         "instrument_id": book.instrument_id(),
         "symbol": book.symbol().as_str(),
         "state": book.state().name(),
+        "stale_reason": is_stale.then(|| book.stale_reason().name()),
         "over_limit": book.over_limit(),
         "sequence": book.sequence(),
         "bid_levels": book.bids().count(),

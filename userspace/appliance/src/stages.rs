@@ -365,6 +365,7 @@ fn cell(book: &Book<'_>, publisher: u16, cursor: Cursor) -> Cell {
         instrument_id: book.instrument_id(),
         publisher,
         state: book.state() as u8,
+        stale_reason: book.stale_reason() as u8,
         channel: book.channel(),
         sequence: book.sequence(),
         ts_event: book.ts_event(),

@@ -35,7 +35,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use wirebook_machine::{Books, Limits};
 use wirebook_shm::ring::GatingReader;
-use wirebook_shm::{Segment, SegmentLayout};
+use wirebook_shm::{Segment, SegmentLayout, names};
 use wirebook_telemetry::LatencyReport;
 
 /// How many channels a configuration can number.
@@ -192,7 +192,7 @@ fn build_workers(
         let mut outlets = Vec::new();
         let progress = housekeeping.progress(format!("worker-{}", worker.name));
         for (shard, readers) in mailboxes.iter_mut().enumerate() {
-            let (writer, reader) = segment.gated_ring(&mailbox_name(number, shard))?;
+            let (writer, reader) = segment.gated_ring(&names::mailbox(number, shard))?;
             let outlet = RingMailbox::new(writer, Arc::clone(&gone[shard]));
             outlets.push(outlet.with_progress(progress.clone(), shard as u16));
             readers.push(reader);
@@ -235,7 +235,7 @@ fn build_shards(
     let mut shards = Vec::new();
     let (mut books_bytes, mut machines_bytes) = (0, 0);
     for ((number, settings), mailboxes) in config.shards.iter().enumerate().zip(mailboxes) {
-        let output = OutputRing::new(segment.open_ring(&output_name(number))?);
+        let output = OutputRing::new(segment.open_ring(&names::output(number))?);
         let journal = rings::journal_writer(config, segment, number)?;
         let machines = kinds.chain(&config.machines, config.limits.instruments)?;
         machines_bytes += machines.memory_bytes();
@@ -250,7 +250,7 @@ fn build_shards(
         shards.push(ShardStage {
             mailboxes,
             shard,
-            board: segment.board(&board_name(number))?,
+            board: segment.board(&names::board(number))?,
             publishers: publishers(config),
             worker_to_shard: housekeeping.histograms.recorder("worker→shard"),
             shard_to_published: housekeeping.histograms.recorder("shard→published"),
@@ -275,26 +275,13 @@ fn layout(config: &Config) -> SegmentLayout {
     let mut layout = SegmentLayout::new();
     for shard in 0..config.shards.len() {
         for worker in 0..config.workers.len() {
-            layout = layout.gated_ring(mailbox_name(worker, shard), config.segment.mailbox_slots);
+            layout = layout.gated_ring(names::mailbox(worker, shard), config.segment.mailbox_slots);
         }
         layout = layout
-            .open_ring(output_name(shard), config.segment.output_slots)
-            .board(board_name(shard), config.limits.instruments);
+            .open_ring(names::output(shard), config.segment.output_slots)
+            .board(names::board(shard), config.limits.instruments);
     }
     rings::lay_out(layout, config)
-}
-
-fn mailbox_name(worker: usize, shard: usize) -> String {
-    format!("mailbox-{worker}-{shard}")
-}
-
-fn output_name(shard: usize) -> String {
-    format!("output-{shard}")
-}
-
-/// The name of a shard's board in the segment.
-pub fn board_name(shard: usize) -> String {
-    format!("board-{shard}")
 }
 
 fn new_shard(config: &Config, sink: ShardSink) -> anyhow::Result<Shard<ShardSink>> {

@@ -2,13 +2,12 @@
 //!
 //! Arrives: the boards of all shards, read as any other process would read them. Leaves: a table.
 
-use crate::topology::board_name;
 use std::collections::HashMap;
 use std::fmt;
 use wirebook_model::BookState;
 use wirebook_model::price::Decimal;
 use wirebook_shm::board::{BoardReader, Cell, CellLevel};
-use wirebook_shm::{SegmentError, SegmentView};
+use wirebook_shm::{SegmentError, SegmentView, names};
 
 /// Books shown where no symbol is asked for.
 const BUSIEST: usize = 5;
@@ -31,8 +30,9 @@ impl Watch {
         shards: usize,
         symbols: Vec<String>,
     ) -> Result<Self, SegmentError> {
-        let boards =
-            (0..shards).map(|shard| segment.board(&board_name(shard))).collect::<Result<_, _>>()?;
+        let boards = (0..shards)
+            .map(|shard| segment.board(&names::board(shard)))
+            .collect::<Result<_, _>>()?;
         Ok(Self { boards, symbols, seen: HashMap::new() })
     }
 
@@ -58,16 +58,11 @@ impl Watch {
             cells.sort_by_key(|(cell, changes)| (std::cmp::Reverse(*changes), cell.instrument_id));
             cells.truncate(BUSIEST);
         } else {
-            cells.retain(|(cell, _)| self.symbols.iter().any(|symbol| symbol == symbol_of(cell)));
+            cells.retain(|(cell, _)| self.symbols.iter().any(|symbol| symbol == cell.symbol()));
             cells.sort_by_key(|(cell, _)| (cell.channel, cell.instrument_id));
         }
         cells.into_iter().map(|(cell, _)| cell).collect()
     }
-}
-
-fn symbol_of(cell: &Cell) -> &str {
-    let length = cell.symbol.iter().position(|&byte| byte == 0).unwrap_or(cell.symbol.len());
-    std::str::from_utf8(&cell.symbol[..length]).unwrap_or_default()
 }
 
 impl fmt::Display for Watch {
@@ -87,7 +82,7 @@ impl fmt::Display for Watch {
             writeln!(
                 f,
                 "{:>10} {state:>8} {:>12} {:>9} {:>12} {:<12} {:>9} {last:>12}",
-                symbol_of(cell),
+                cell.symbol(),
                 cell.sequence,
                 bid.size,
                 price(bid),

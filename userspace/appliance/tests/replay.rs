@@ -292,6 +292,7 @@ fn gaps_and_duplicates_are_counted_apart() {
     assert_eq!(summary["duplicates"], 1);
     assert_eq!(summary["messages"], 2_000 - missing_messages);
     assert_eq!(summary["books"]["WB001"]["state"], "stale");
+    assert_eq!(summary["books"]["WB001"]["stale_reason"], "gap");
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use wirebook_model::BookState;
 use wirebook_model::price::Decimal;
+use wirebook_model::{BookState, StaleReason};
 use wirebook_shm::board::{Cell, CellLevel};
 use wirebook_shm::ring::Cursor;
 
-use crate::directory::{self, Directory, Instrument};
+use crate::directory::{Directory, Instrument};
 use crate::session::ClientError;
 
 /// The books of a session.
@@ -67,7 +67,7 @@ pub struct Book {
 impl Book {
     /// The venue's name for the instrument.
     pub fn symbol(&self) -> &str {
-        directory::symbol(&self.cell)
+        self.cell.symbol()
     }
 
     /// The instrument's id, as in its records.
@@ -78,6 +78,12 @@ impl Book {
     /// What the book says of itself; a state that this version does not know is [`BookState::Stale`].
     pub fn state(&self) -> BookState {
         BookState::from_u8(self.cell.state).unwrap_or(BookState::Stale)
+    }
+
+    /// Why the book is stale, [`StaleReason::None`] where it is not; `None` where this version does
+    /// not know the reason.
+    pub fn stale_reason(&self) -> Option<StaleReason> {
+        StaleReason::from_u8(self.cell.stale_reason)
     }
 
     /// Up to ten levels, best bid first.

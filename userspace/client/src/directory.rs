@@ -69,7 +69,7 @@ impl Directory {
         for number in std::mem::take(&mut self.unnamed) {
             let Instrument { shard, place, .. } = self.instruments[number];
             let cell = self.boards[shard].read(place);
-            self.name(number, cell.as_ref().map(symbol).unwrap_or_default());
+            self.name(number, cell.as_ref().map(Cell::symbol).unwrap_or_default());
         }
     }
 
@@ -79,7 +79,7 @@ impl Directory {
         let symbol = String::new();
         self.instruments.push(Instrument { symbol, id, publisher, channel, shard, place });
         self.by_id.insert((publisher, id), number);
-        self.name(number, self::symbol(cell));
+        self.name(number, cell.symbol());
     }
 
     fn name(&mut self, number: usize, symbol: &str) {
@@ -118,12 +118,6 @@ impl Directory {
     pub fn iter(&self) -> impl Iterator<Item = &Instrument> {
         self.instruments.iter()
     }
-}
-
-/// The symbol of a cell.
-pub(crate) fn symbol(cell: &Cell) -> &str {
-    let length = cell.symbol.iter().position(|&byte| byte == 0).unwrap_or(cell.symbol.len());
-    std::str::from_utf8(&cell.symbol[..length]).unwrap_or_default()
 }
 
 #[cfg(test)]

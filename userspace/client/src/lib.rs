@@ -38,6 +38,6 @@ pub use dbn;
 pub use directory::{Directory, Instrument};
 pub use records::{Next, Read, Records, Wait};
 pub use session::{ClientError, Reattached, Session};
-pub use wirebook_model::BookState;
+pub use wirebook_model::{BookState, StaleReason};
 pub use wirebook_shm::board::CellLevel as Level;
 pub use wirebook_shm::ring::Cursor;

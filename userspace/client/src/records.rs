@@ -19,13 +19,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dbn::{Record as _, RecordRef, UNDEF_TIMESTAMP};
-use wirebook_shm::SegmentView;
 use wirebook_shm::ring::{Cursor, Observed, ObservingReader};
+use wirebook_shm::{SegmentView, names};
 
 use crate::books::{Book, Books};
 use crate::directory::Instrument;
 use crate::pulse::Pulse;
-use crate::session::{ClientError, output_name};
+use crate::session::ClientError;
 
 /// Looks without a find before a spinning reader yields, or a sleeping one sleeps.
 const SPINS: u32 = 2_000;
@@ -105,7 +105,7 @@ enum Found {
 impl Records {
     pub(crate) fn new(view: &Arc<SegmentView>, shards: Range<usize>) -> Result<Self, ClientError> {
         let ring = |shard| {
-            let reader = view.observe(&output_name(shard))?;
+            let reader = view.observe(&names::output(shard))?;
             Ok(Ring { shard, reader, found: Found::Nothing, ts: 0 })
         };
         let rings = shards.map(ring).collect::<Result<_, ClientError>>()?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use wirebook_shm::board::BoardError;
 use wirebook_shm::handoff::HandOffError;
-use wirebook_shm::{SegmentError, SegmentView};
+use wirebook_shm::{SegmentError, SegmentView, names};
 
 use crate::books::Books;
 use crate::directory::Directory;
@@ -76,7 +76,7 @@ impl Session {
     pub fn connect(path: impl AsRef<Path>) -> Result<Self, ClientError> {
         let path = path.as_ref().to_owned();
         let view = Arc::new(SegmentView::connect(&path)?);
-        let shards = (0..).take_while(|shard| view.observe(&output_name(*shard)).is_ok()).count();
+        let shards = (0..).take_while(|shard| view.observe(&names::output(*shard)).is_ok()).count();
         Ok(Self { path, view, shards })
     }
 
@@ -122,7 +122,7 @@ impl Session {
     ///
     /// [`ClientError::Segment`] where the segment is not laid out as an appliance's.
     pub fn books(&self) -> Result<Books, ClientError> {
-        let names = (0..self.shards).map(board_name);
+        let names = (0..self.shards).map(names::board);
         let boards = names.map(|name| self.view.board(&name)).collect::<Result<Vec<_>, _>>()?;
         Ok(Books::new(Directory::new(boards)))
     }
@@ -153,12 +153,4 @@ impl Session {
             }
         }
     }
-}
-
-pub(crate) fn output_name(shard: usize) -> String {
-    format!("output-{shard}")
-}
-
-fn board_name(shard: usize) -> String {
-    format!("board-{shard}")
 }

@@ -82,8 +82,10 @@ pub struct Cell {
     pub last_price: i64,
     /// Size of the last trade.
     pub last_size: u32,
+    /// Why the state is stale, by the number of the model's `StaleReason`; 0 where it is not.
+    pub stale_reason: u8,
     /// Zero.
-    pub reserved: u32,
+    pub reserved: [u8; 3],
     /// Output-ring cursor from which on the records are not yet in this cell.
     pub cursor: u64,
     /// Symbol, filled up with zero bytes.
@@ -100,6 +102,12 @@ impl Cell {
     /// The book's state; `None` where the number names no state.
     pub fn state(&self) -> Option<CellState> {
         CellState::from_u8(self.state)
+    }
+
+    /// The instrument's symbol; empty until its definition has come, and where it is no text.
+    pub fn symbol(&self) -> &str {
+        let length = self.symbol.iter().position(|&byte| byte == 0).unwrap_or(self.symbol.len());
+        std::str::from_utf8(&self.symbol[..length]).unwrap_or_default()
     }
 }
 
@@ -216,6 +224,7 @@ mod tests {
         assert_eq!(size_of::<CellLevel>(), 24);
         assert_eq!(offset_of!(Cell, sequence), 8);
         assert_eq!(offset_of!(Cell, last_price), 32);
+        assert_eq!(offset_of!(Cell, stale_reason), 44);
         assert_eq!(offset_of!(Cell, cursor), 48);
         assert_eq!(offset_of!(Cell, symbol), 56);
         assert_eq!(offset_of!(Cell, bids), 88);

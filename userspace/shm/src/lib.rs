@@ -20,6 +20,7 @@ pub mod handoff;
 mod layout;
 #[cfg(not(loom))]
 mod mapping;
+pub mod names;
 #[cfg(not(loom))]
 mod record;
 pub mod ring;

@@ -259,6 +259,7 @@ impl Venue {
         assert_eq!(book.orders().count(), 0);
         let cell = self.board.read(book.number() as usize).unwrap();
         assert_eq!((cell.instrument_id, cell.state), (id, BookState::Stale as u8));
+        assert_eq!(cell.stale_reason, StaleReason::Fault as u8);
         assert_eq!(cell.bids[0].size, 0);
     }
 
@@ -268,7 +269,7 @@ impl Venue {
         let book = self.book(id);
         assert_eq!((book.state(), book.stale_reason()), (BookState::Live, StaleReason::None));
         let cell = self.board.read(book.number() as usize).unwrap();
-        assert_eq!(cell.state, BookState::Live as u8);
+        assert_eq!((cell.state, cell.stale_reason), (BookState::Live as u8, 0));
         assert_eq!(cell.bids[0].price, book.best().0.map_or(cell.bids[0].price, |best| best.price));
     }
 

@@ -1,0 +1,16 @@
+//! What an appliance's rings and boards are called in its segment, for writer and readers alike.
+
+/// The gated ring from a worker to a shard.
+pub fn mailbox(worker: usize, shard: usize) -> String {
+    format!("mailbox-{worker}-{shard}")
+}
+
+/// The open ring with a shard's records.
+pub fn output(shard: usize) -> String {
+    format!("output-{shard}")
+}
+
+/// The board with the tops of a shard's books.
+pub fn board(shard: usize) -> String {
+    format!("board-{shard}")
+}
