@@ -9,6 +9,7 @@ mod supervision;
 
 pub(crate) use self::mistakes::mistake_in_slots;
 pub use self::supervision::{CheckConfig, MachinesConfig, SupervisionConfig};
+use crate::published::Published;
 use crate::recorder::RecordConfig;
 use crate::recovery::config::RecoveryConfig;
 use jiff::civil::Date;
@@ -67,6 +68,12 @@ pub struct SegmentConfig {
     pub mailbox_slots: usize,
     /// Slots of a shard's output ring.
     pub output_slots: usize,
+    /// The schemas that readers get; absent, all but levels.
+    pub schemas: Published,
+    /// Slots of a shard's refresh ring.
+    pub refresh_slots: usize,
+    /// Least time from one whole book in the refresh ring to the next, in microseconds.
+    pub refresh_us: u64,
     /// Where readers get the segment; absent, `/run/wirebook/NAME.sock` where that folder can be
     /// written.
     pub socket: Option<PathBuf>,
@@ -246,6 +253,9 @@ impl Default for SegmentConfig {
             hugepages: HugePagesConfig::Size2MiB,
             mailbox_slots: 1 << 16,
             output_slots: 1 << 16,
+            schemas: Published::default(),
+            refresh_slots: 1 << 17,
+            refresh_us: 50,
             socket: None,
             socket_mode: 0o660,
             socket_group: None,
@@ -337,9 +347,21 @@ impl Config {
         let mut config: Self = toml::from_str(&text)
             .map_err(|source| ConfigError::Parse { path: path.into(), source })?;
         change(&mut config);
+        config.run_machines_for_schemas();
         match config.mistake() {
             None => Ok(config),
             Some(reason) => Err(ConfigError::Invalid { path: path.into(), reason }),
+        }
+    }
+}
+
+impl Config {
+    /// Whoever asks for a schema asks for the machine that makes it.
+    fn run_machines_for_schemas(&mut self) {
+        for machine in self.segment.schemas.machines() {
+            if !self.machines.run.iter().any(|running| running == machine) {
+                self.machines.run.push(machine.to_owned());
+            }
         }
     }
 }

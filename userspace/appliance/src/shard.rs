@@ -11,6 +11,7 @@
 //! [`crate::repair::RepairCounters`].
 
 use crate::lines::ChannelSpec;
+use crate::published::Published;
 use crate::repair::{Demand, RepairCounters, Repairs, Step};
 use crate::router::Mailbox;
 use crate::self_check::{CheckCounters, Parted, SelfCheck};
@@ -78,7 +79,18 @@ impl<S: BookSink> Shard<S> {
         self
     }
 
-    /// Puts machines behind the books. They are fed best levels too, which readers get from the board.
+    /// Tells the levels that are published.
+    pub fn with_levels_of(mut self, published: &Published) -> Self {
+        if published.contains(rtype::MBP_1) {
+            self.books.tell_tops();
+        }
+        if published.contains(rtype::MBP_10) {
+            self.books.tell_ten_levels();
+        }
+        self
+    }
+
+    /// Puts machines behind the books. They are fed best levels too.
     pub fn with_machines(mut self, machines: Chain) -> Self {
         if !machines.is_empty() {
             self.books.tell_tops();
@@ -228,9 +240,6 @@ impl<S: BookSink> Shard<S> {
     #[cold]
     fn rebuild(&mut self) -> Result<(), LimitsError> {
         self.books = self.books.emptied()?;
-        if !self.machines.is_empty() {
-            self.books.tell_tops();
-        }
         let channels: BTreeSet<u8> = self.books.iter().map(|book| book.channel()).collect();
         for &channel in &channels {
             self.sink.state(channel, ALL_INSTRUMENTS, BookState::Stale);
@@ -320,8 +329,9 @@ struct Tap<'a, S> {
 impl<S: BookSink> BookSink for Tap<'_, S> {
     fn record(&mut self, number: Option<u32>, channel: u8, record: RecordRef<'_>) {
         let header = record.header();
-        if header.rtype != rtype::MBP_1 {
-            self.sink.record(number, channel, record);
+        self.sink.record(number, channel, record);
+        if header.rtype == rtype::MBP_10 {
+            return;
         }
         let out = &mut Derived(self.sink);
         match number {

@@ -10,7 +10,9 @@ use crate::config::Idle;
 use crate::idle::{Waiter, nap};
 use crate::incidents::IncidentSender;
 use crate::progress::{Awaits, Progress};
+use crate::published::Published;
 use crate::recorder::{JournalWriter, PacketWriter};
+use crate::refresh::Refresh;
 use crate::router::Mailbox;
 use crate::shard::Shard;
 use crate::source::Source;
@@ -164,13 +166,14 @@ pub trait Output: BookSink {
 /// A shard's output ring as a sink of records.
 pub struct OutputRing {
     writer: Writer,
+    published: Published,
     unpublished: u64,
 }
 
 impl OutputRing {
-    /// A sink over the writing end of a ring.
-    pub fn new(writer: Writer) -> Self {
-        Self { writer, unpublished: 0 }
+    /// A sink over the writing end of a ring, which takes what is to be published.
+    pub fn new(writer: Writer, published: Published) -> Self {
+        Self { writer, published, unpublished: 0 }
     }
 
     /// Records too long for the ring; none of DBN's are.
@@ -202,7 +205,9 @@ impl Output for ShardSink {
 impl RecordSink for OutputRing {
     #[inline]
     fn record(&mut self, record: RecordRef<'_>) {
-        self.unpublished += u64::from(self.writer.push_bytes(record.as_ref()).is_err());
+        if self.published.contains(record.header().rtype) {
+            self.unpublished += u64::from(self.writer.push_bytes(record.as_ref()).is_err());
+        }
     }
 }
 
@@ -264,6 +269,8 @@ pub struct ShardStage<S = ShardSink> {
     pub bad_slots: u64,
     /// Tells housekeeping what fell and came back.
     pub incidents: IncidentSender,
+    /// Shows whole books to readers that missed some of their records.
+    pub refresh: Option<Refresh>,
 }
 
 impl<S: Output> ShardStage<S> {
@@ -289,6 +296,7 @@ impl<S: Output> ShardStage<S> {
                 if stopping {
                     return;
                 }
+                self.refresh();
                 self.progress.awaits(Awaits::Events);
             }
             waiter.cycle(found, nap);
@@ -303,6 +311,14 @@ impl<S: Output> ShardStage<S> {
             panic!("a shard that fell cannot be made anew: {error}");
         }
         true
+    }
+
+    fn refresh(&mut self) {
+        if let Some(refresh) = &mut self.refresh {
+            let cursor = self.shard.sink().cursor();
+            refresh.tend(self.shard.books(), cursor, clock::now(), clock::now);
+            refresh.hand_over();
+        }
     }
 
     fn take_turns(&mut self) -> bool {

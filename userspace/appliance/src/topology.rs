@@ -19,6 +19,7 @@ use crate::nic::{NicDrops, Nics};
 use crate::recorder::{RecorderCounters, rings};
 use crate::recovery::link::WorkerEnd;
 use crate::recovery::{Recovery, RecoveryCounters};
+use crate::refresh::{Refresh, RefreshCounters, RefreshHistograms};
 use crate::repair::{Demands, Repairs};
 use crate::report::{Summary, SupervisionReport};
 use crate::router::Router;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use wirebook_machine::{Books, Limits};
+use wirebook_model::dbn::rtype;
 use wirebook_shm::ring::GatingReader;
 use wirebook_shm::{Segment, SegmentLayout, names};
 use wirebook_telemetry::LatencyReport;
@@ -57,6 +59,8 @@ pub struct Finished {
     pub lost_in_rings: u64,
     /// What became of books and machines that fell.
     pub supervision: SupervisionReport,
+    /// What was written for readers that missed something.
+    pub refresh: RefreshCounters,
     /// What the recovery thread counted, where there is one.
     pub recovery: Option<RecoveryCounters>,
     /// What the recorder wrote, where there is one.
@@ -235,7 +239,8 @@ fn build_shards(
     let mut shards = Vec::new();
     let (mut books_bytes, mut machines_bytes) = (0, 0);
     for ((number, settings), mailboxes) in config.shards.iter().enumerate().zip(mailboxes) {
-        let output = OutputRing::new(segment.open_ring(&names::output(number))?);
+        let published = &config.segment.schemas;
+        let output = OutputRing::new(segment.open_ring(&names::output(number))?, published.clone());
         let journal = rings::journal_writer(config, segment, number)?;
         let machines = kinds.chain(&config.machines, config.limits.instruments)?;
         machines_bytes += machines.memory_bytes();
@@ -243,6 +248,7 @@ fn build_shards(
         let (incidents, reader) = incidents(number, names);
         housekeeping.incidents.push(reader);
         let shard = new_shard(config, ShardSink { output, journal })?
+            .with_levels_of(published)
             .with_machines(machines)
             .with_check(SelfCheck::new(config.check.shadow.clone()))
             .with_repairs(Repairs::new(demands.clone(), config.machines.rebuilds_max));
@@ -259,6 +265,7 @@ fn build_shards(
             idle: settings.idle,
             bad_slots: 0,
             incidents,
+            refresh: refresh(config, segment, number, housekeeping)?,
         });
     }
     let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
@@ -268,6 +275,27 @@ fn build_shards(
         mib(machines_bytes)
     );
     Ok(shards)
+}
+
+/// What shows a shard's whole books, where orders are published.
+fn refresh(
+    config: &Config,
+    segment: &mut Segment,
+    shard: usize,
+    housekeeping: &mut Housekeeping,
+) -> anyhow::Result<Option<Refresh>> {
+    let settings = &config.segment;
+    if !settings.schemas.contains(rtype::MBO) {
+        return Ok(None);
+    }
+    let ring = segment.open_ring(&names::refresh(shard))?;
+    let histograms = RefreshHistograms {
+        round: housekeeping.histograms.recorder("refresh round"),
+        book: housekeeping.histograms.recorder("refresh of a book"),
+    };
+    let every_ns = settings.refresh_us.saturating_mul(1_000);
+    let slots = settings.refresh_slots;
+    Ok(Some(Refresh::new(ring, slots, every_ns, publishers(config), histograms)))
 }
 
 /// The segment: a ring from each worker to each shard, and each shard's output.
@@ -280,6 +308,9 @@ fn layout(config: &Config) -> SegmentLayout {
         layout = layout
             .open_ring(names::output(shard), config.segment.output_slots)
             .board(names::board(shard), config.limits.instruments);
+        if config.segment.schemas.contains(rtype::MBO) {
+            layout = layout.open_ring(names::refresh(shard), config.segment.refresh_slots);
+        }
     }
     rings::lay_out(layout, config)
 }
@@ -388,10 +419,14 @@ fn finish(
         }
     }
     let mut books = Vec::new();
+    let mut refresh = RefreshCounters::default();
     let stalls = housekeeping.progress.stalls();
     let mut supervision = SupervisionReport { stalls, ..SupervisionReport::default() };
     for stage in shards {
         supervision.add(&stage.shard);
+        if let Some(stage) = &stage.refresh {
+            refresh += stage.counters();
+        }
         let (shard_books, sink) = stage.shard.into_parts();
         lost_in_rings += sink.output.unpublished() + stage.bad_slots;
         books.push(shard_books);
@@ -414,5 +449,6 @@ fn finish(
         intake,
         latency,
         supervision,
+        refresh,
     })
 }

@@ -13,6 +13,7 @@ use std::sync::atomic::AtomicBool;
 use wirebook::config::Idle;
 use wirebook::incidents::incidents;
 use wirebook::lines::{ChannelSpec, Lines};
+use wirebook::published::Published;
 use wirebook::recorder::{JournalWriter, PacketWriter};
 use wirebook::router::Router;
 use wirebook::shard::Shard;
@@ -138,7 +139,7 @@ fn through_rings(protocol: Protocol, frames: &Frames, messages: u64) {
     let mut worker = Worker::new(lines(protocol), LIMITS.instruments, router).unwrap();
     let mut histograms = HistogramCollector::new();
     let (shard_probe, shard_counters) = probe();
-    let output = OutputRing::new(output);
+    let output = OutputRing::new(output, Published::default());
     let sink = ShardSink { output, journal: Some(JournalWriter::new(journal)) };
     let mut stage = ShardStage {
         mailboxes: vec![reader],
@@ -152,6 +153,7 @@ fn through_rings(protocol: Protocol, frames: &Frames, messages: u64) {
         idle: Idle::Spin,
         bad_slots: 0,
         incidents: incidents(0, Vec::new()).0,
+        refresh: None,
     };
     // With the stop asked for already, a run is one that empties its mailboxes and returns.
     let stop = AtomicBool::new(true);

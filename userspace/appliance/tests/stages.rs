@@ -12,6 +12,7 @@ use wirebook::config::Idle;
 use wirebook::incidents::incidents;
 use wirebook::lines::{ChannelSpec, Lines};
 use wirebook::progress::{Awaits, Progress, ProgressWatch, Told};
+use wirebook::published::Published;
 use wirebook::router::Router;
 use wirebook::shard::Shard;
 use wirebook::stages::{Output, OutputRing, RingMailbox, ShardStage};
@@ -33,7 +34,7 @@ fn stages(
 ) -> (Worker<RingMailbox>, ShardStage<OutputRing>) {
     let (output, _) = ring::open(1 << 10).unwrap();
     let progress = [Progress::default(), Progress::default()];
-    stages_into(OutputRing::new(output), slots, shard_gone, progress)
+    stages_into(OutputRing::new(output, Published::default()), slots, shard_gone, progress)
 }
 
 /// The same, into any sink, with the progress of both.
@@ -60,6 +61,7 @@ fn stages_into<S: Output>(
         idle: Idle::SpinThenYield,
         bad_slots: 0,
         incidents: incidents(0, Vec::new()).0,
+        refresh: None,
     };
     (Worker::new(lines, LIMITS.instruments, router).unwrap(), stage)
 }

@@ -29,6 +29,7 @@
 
 mod books;
 mod directory;
+mod heal;
 mod pulse;
 mod records;
 mod session;

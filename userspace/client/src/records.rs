@@ -18,12 +18,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dbn::{Record as _, RecordRef, UNDEF_TIMESTAMP};
+use dbn::{Record as _, RecordRef, UNDEF_TIMESTAMP, rtype};
 use wirebook_shm::ring::{Cursor, Observed, ObservingReader};
 use wirebook_shm::{SegmentView, names};
 
 use crate::books::{Book, Books};
 use crate::directory::Instrument;
+use crate::heal::{Healer, Key};
 use crate::pulse::Pulse;
 use crate::session::ClientError;
 
@@ -78,8 +79,9 @@ pub enum Next<'a> {
 
 /// A stream of records.
 pub struct Records {
+    view: Arc<SegmentView>,
     rings: Vec<Ring>,
-    only: Option<HashSet<(u16, u32)>>,
+    only: Option<HashSet<Key>>,
     wait: Wait,
     pulse: Pulse,
     unknown: u64,
@@ -89,6 +91,9 @@ pub struct Records {
 struct Ring {
     shard: usize,
     reader: ObservingReader,
+    /// The reader's last record has not been looked at yet.
+    unjudged: bool,
+    healer: Option<Healer>,
     found: Found,
     /// Index timestamp of the last record that has one.
     ts: u64,
@@ -100,17 +105,21 @@ enum Found {
     /// A record, in the reader's own copy.
     Record,
     Overrun(u64),
+    /// A record of a whole book, in the healer.
+    Refreshed,
 }
 
 impl Records {
     pub(crate) fn new(view: &Arc<SegmentView>, shards: Range<usize>) -> Result<Self, ClientError> {
         let ring = |shard| {
             let reader = view.observe(&names::output(shard))?;
-            Ok(Ring { shard, reader, found: Found::Nothing, ts: 0 })
+            let found = Found::Nothing;
+            Ok(Ring { shard, reader, unjudged: false, healer: None, found, ts: 0 })
         };
         let rings = shards.map(ring).collect::<Result<_, ClientError>>()?;
         let pulse = Pulse::new(Arc::clone(view));
-        Ok(Self { rings, only: None, wait: Wait::default(), pulse, unknown: 0 })
+        let view = Arc::clone(view);
+        Ok(Self { view, rings, only: None, wait: Wait::default(), pulse, unknown: 0 })
     }
 
     /// Waits in this way.
@@ -131,9 +140,40 @@ impl Records {
     pub fn from_start(mut self) -> Self {
         for ring in &mut self.rings {
             ring.reader.seek(Cursor::default());
-            ring.found = Found::Nothing;
+            (ring.found, ring.unjudged) = (Found::Nothing, false);
+            if let Some(healer) = &mut ring.healer {
+                healer.restart(true);
+            }
         }
         self
+    }
+
+    /// Keeps a reader's own order-level books right, whatever it misses. Of an instrument of which
+    /// something was missed, by joining late or by an overrun, no `MboMsg` is given until its whole
+    /// book has come by the refresh ring: a `Clear` and an `Add` for each order, with `F_SNAPSHOT`,
+    /// the last with `F_LAST`; then every record from there on. A reader that applies all of them by
+    /// DBN's rules has the appliance's books. Records of other schemas are given as ever.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::NoOrders`] where the appliance publishes none.
+    pub fn healing(mut self) -> Result<Self, ClientError> {
+        for ring in &mut self.rings {
+            let refresh = self.view.observe(&names::refresh(ring.shard));
+            let refresh = refresh.map_err(|_| ClientError::NoOrders)?;
+            let board = self.view.board(&names::board(ring.shard))?;
+            let mut healer = Healer::new(refresh, board);
+            healer.restart(ring.position() == Cursor::default());
+            ring.healer = Some(healer);
+        }
+        Ok(self)
+    }
+
+    /// Instruments whose orders are withheld until their book has come; `None` where it is not known
+    /// yet how many those are.
+    pub fn pending(&self) -> Option<usize> {
+        let healers = self.rings.iter().filter_map(|ring| ring.healer.as_ref());
+        healers.map(Healer::pending).sum()
     }
 
     /// What comes next, without waiting; never [`Next::WriterGone`].
@@ -227,7 +267,7 @@ impl Records {
             ring.fill(self.only.as_ref(), &mut self.unknown);
             let key = match ring.found {
                 Found::Nothing => continue,
-                Found::Overrun(_) => 0,
+                Found::Overrun(_) | Found::Refreshed => 0,
                 Found::Record => ring.ts,
             };
             if first.is_none_or(|(_, lowest)| key < lowest) {
@@ -248,6 +288,11 @@ impl Records {
                 let (record, cursor) = (last.dbn(), last.cursor());
                 record.map_or(Next::Nothing, |record| Next::Record(Read { record, shard, cursor }))
             }
+            Found::Refreshed => {
+                let cursor = ring.position();
+                let record = ring.healer.as_mut().and_then(Healer::give);
+                record.map_or(Next::Nothing, |record| Next::Record(Read { record, shard, cursor }))
+            }
             Found::Nothing => Next::Nothing,
         }
     }
@@ -256,36 +301,89 @@ impl Records {
 impl Ring {
     /// Looks for the next record that is wanted, unless one was found before.
     #[inline]
-    fn fill(&mut self, only: Option<&HashSet<(u16, u32)>>, unknown: &mut u64) {
+    fn fill(&mut self, only: Option<&HashSet<Key>>, unknown: &mut u64) {
         while let Found::Nothing = self.found {
+            if self.healer.as_ref().is_some_and(|healer| !healer.is_whole()) && !self.heal(only) {
+                return;
+            }
+            if let Found::Nothing = self.found
+                && !self.read(only, unknown)
+            {
+                return;
+            }
+        }
+    }
+
+    /// Reads and judges the next record; false where there is none yet.
+    #[inline]
+    fn read(&mut self, only: Option<&HashSet<Key>>, unknown: &mut u64) -> bool {
+        if !std::mem::replace(&mut self.unjudged, false) {
             match self.reader.poll() {
-                Observed::Empty => return,
-                Observed::Overrun { missed_slots } => self.found = Found::Overrun(missed_slots),
-                Observed::Record(record) => {
-                    let Some(record) = record.dbn() else {
-                        *unknown += 1;
-                        continue;
-                    };
-                    let header = record.header();
-                    let key = (header.publisher_id, header.instrument_id);
-                    if only.is_some_and(|only| !only.contains(&key)) {
-                        continue;
-                    }
-                    let ts = record.raw_index_ts();
-                    if ts != UNDEF_TIMESTAMP {
-                        self.ts = ts;
-                    }
-                    self.found = Found::Record;
+                Observed::Empty => return false,
+                Observed::Overrun { missed_slots } => {
+                    self.found = Found::Overrun(missed_slots);
+                    self.healer.iter_mut().for_each(|healer| healer.restart(false));
+                    return true;
+                }
+                Observed::Record(_) => {}
+            }
+        }
+        let Some(record) = self.reader.last().dbn() else {
+            *unknown += 1;
+            return true;
+        };
+        let header = record.header();
+        let key = (header.publisher_id, header.instrument_id);
+        let is_withheld = |healer: &Healer| header.rtype == rtype::MBO && healer.withholds(key);
+        if only.is_some_and(|only| !only.contains(&key))
+            || self.healer.as_ref().is_some_and(is_withheld)
+        {
+            return true;
+        }
+        let ts = record.raw_index_ts();
+        if ts != UNDEF_TIMESTAMP {
+            self.ts = ts;
+        }
+        self.found = Found::Record;
+        true
+    }
+
+    /// Looks for a book that holds where this reader stands, before the next record is given; false
+    /// while no record may be.
+    #[cold]
+    fn heal(&mut self, only: Option<&HashSet<Key>>) -> bool {
+        let Some(healer) = &mut self.healer else { return true };
+        let shown = self.reader.shown() >= self.reader.cursor();
+        if !healer.begin(shown, only) {
+            return false;
+        }
+        if !self.unjudged && !healer.is_giving() {
+            match self.reader.poll() {
+                Observed::Record(_) => self.unjudged = true,
+                Observed::Empty => {}
+                Observed::Overrun { missed_slots } => {
+                    healer.restart(false);
+                    self.found = Found::Overrun(missed_slots);
+                    return true;
                 }
             }
         }
+        let position = self.position();
+        let Some(healer) = &mut self.healer else { return true };
+        if healer.is_giving() || healer.advance(position) {
+            self.found = Found::Refreshed;
+            return true;
+        }
+        // A record may be given that was there before this look, no other.
+        self.unjudged
     }
 
     /// Where the first record begins that was not given yet.
     fn position(&self) -> Cursor {
         match self.found {
             Found::Record => self.reader.last().cursor(),
-            Found::Nothing | Found::Overrun(_) => self.reader.cursor(),
+            _ if self.unjudged => self.reader.last().cursor(),
+            _ => self.reader.cursor(),
         }
     }
 }

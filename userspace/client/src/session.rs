@@ -42,6 +42,9 @@ pub enum ClientError {
     /// These records are of other shards than the instrument's.
     #[error("the instrument is of shard {0}, whose records are not read here")]
     OtherShard(usize),
+    /// The appliance publishes no `mbo`, so it has no order-level books to give.
+    #[error("the appliance publishes no records of schema mbo (segment.schemas)")]
+    NoOrders,
     /// The board did not catch up with the records in the time given.
     #[error("the board of shard {0} does not show its last records yet")]
     NotShown(usize),

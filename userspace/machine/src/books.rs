@@ -15,7 +15,7 @@ use crate::ladder::RungPool;
 use crate::lines::{Line, Lines};
 use crate::records::{self, Channel};
 use crate::tables::Tables;
-use crate::tops::Tops;
+use crate::tops::Telling;
 
 /// How many channels an appliance can number.
 const CHANNELS: usize = 1 << u8::BITS;
@@ -97,7 +97,7 @@ pub struct Books {
     /// Numbers of the books with `changed` set.
     pub(crate) changed: Vec<u32>,
     /// The best levels as last told, where they are to be told.
-    pub(crate) tops: Option<Tops>,
+    pub(crate) telling: Telling,
     pub(crate) counters: Counters,
     /// The book that an event is being applied to; stays where that panics.
     pub(crate) editing: Option<u32>,
@@ -125,19 +125,10 @@ impl Books {
             instruments: Index::new(instruments).map_err(memory)?,
             channels: Box::new([Channel::default(); CHANNELS]),
             changed: Vec::with_capacity(instruments),
-            tops: None,
+            telling: Telling::default(),
             counters: Counters::default(),
             editing: None,
         })
-    }
-
-    /// Tells best levels and trades in `Mbp1Msg`s too, from now on.
-    pub fn tell_tops(&mut self) {
-        let mut tops = Tops::new(self.limits.instruments);
-        for (number, book) in (0..).zip(self.iter()) {
-            tops.seed(number, book.best());
-        }
-        self.tops = Some(tops);
     }
 
     /// Names the DBN publisher of a channel's records.
@@ -226,6 +217,11 @@ impl Books {
     /// The book of an instrument.
     pub fn get(&self, channel: u8, instrument_id: u32) -> Option<Book<'_>> {
         self.find(channel, instrument_id).map(|number| self.book(number))
+    }
+
+    /// The book with this number: its place in [`Books::iter`].
+    pub fn by_number(&self, number: u32) -> Option<Book<'_>> {
+        ((number as usize) < self.books.len()).then(|| self.book(number))
     }
 
     /// All books, in the order of their first event.
@@ -440,28 +436,15 @@ impl Books {
             book.open = !last;
             self.counters.records += 1;
             out.record(Some(number), header.channel, RecordRef::from(&record));
-            if let Some(tops) = &mut self.tops
-                && let Some(trade) = tops.record(number, &record)
-            {
-                out.record(Some(number), header.channel, RecordRef::from(&trade));
-            }
+            self.telling.record(number, &record, out);
         }
         if last {
-            self.tell_top(number, header.channel, out);
+            let core = &self.books[number as usize];
+            self.telling.event_end(Book { number, core, tables: &self.tables }, out);
             self.mark_changed(number);
             let book = self.book(number);
             let crossed = !book.core.gathering && book.crossed();
             self.counters.crossed_events += u64::from(crossed);
-        }
-    }
-
-    fn tell_top(&mut self, number: u32, channel: u8, out: &mut impl BookSink) {
-        if self.tops.is_none() {
-            return;
-        }
-        let best = self.book(number).best();
-        if let Some(top) = self.tops.as_mut().and_then(|tops| tops.event_end(number, best)) {
-            out.record(Some(number), channel, RecordRef::from(&top));
         }
     }
 

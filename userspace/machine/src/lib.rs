@@ -62,6 +62,7 @@ mod save;
 mod shadow;
 mod side;
 mod slab;
+mod snapshot;
 mod sweep;
 mod tables;
 mod tops;

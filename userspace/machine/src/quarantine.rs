@@ -76,6 +76,12 @@ impl Books {
             empty.books.push(book);
             empty.mark_changed(number);
         }
+        if self.telling.one.is_some() {
+            empty.tell_tops();
+        }
+        if self.telling.ten.is_some() {
+            empty.tell_ten_levels();
+        }
         Ok(empty)
     }
 

@@ -23,6 +23,8 @@ mod mapping;
 pub mod names;
 #[cfg(not(loom))]
 mod record;
+#[cfg(not(loom))]
+pub mod refresh;
 pub mod ring;
 #[cfg(not(loom))]
 mod segment;

@@ -10,6 +10,11 @@ pub fn output(shard: usize) -> String {
     format!("output-{shard}")
 }
 
+/// The open ring with a shard's whole books, one after the other.
+pub fn refresh(shard: usize) -> String {
+    format!("refresh-{shard}")
+}
+
 /// The board with the tops of a shard's books.
 pub fn board(shard: usize) -> String {
     format!("board-{shard}")

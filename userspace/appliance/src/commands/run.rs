@@ -52,6 +52,7 @@ pub fn to_json(finished: &Finished) -> serde_json::Result<Value> {
     object.insert("backpressure".into(), json!(finished.backpressure));
     object.insert("lost_in_rings".into(), json!(finished.lost_in_rings));
     object.insert("supervision".into(), serde_json::to_value(&finished.supervision)?);
+    object.insert("refresh".into(), serde_json::to_value(finished.refresh)?);
     if let Some(recovery) = &finished.recovery {
         object.insert("recovery".into(), serde_json::to_value(recovery)?);
     }

@@ -39,6 +39,7 @@ impl Config {
         let slots = [
             ("segment.mailbox_slots", self.segment.mailbox_slots),
             ("segment.output_slots", self.segment.output_slots),
+            ("segment.refresh_slots", self.segment.refresh_slots),
         ];
         if let Some(mistake) = mistake_in_slots(&slots) {
             return Some(mistake);

@@ -40,12 +40,12 @@ impl JournalWriter {
         Self { ring, entry: [0; RECORD_BYTES_MAX] }
     }
 
-    /// Pushes a record of a book; tops are left out, as they follow from the other records.
+    /// Pushes a record of a book; levels are left out, as they follow from the other records.
     #[inline]
     pub fn record(&mut self, channel: u8, record: RecordRef<'_>) {
         match record.header().rtype {
             rtype::MBO => self.push(record.as_ref()),
-            rtype::MBP_1 => {}
+            rtype::MBP_1 | rtype::MBP_10 => {}
             _ => self.headed(channel, record.as_ref()),
         }
     }

@@ -6,6 +6,7 @@ use super::playback::{Playback, play};
 use super::{JournalRecorder, JournalWriter, RecorderCounters};
 use crate::config::Config;
 use crate::lines::Lines;
+use crate::published::Published;
 use crate::recorder::RecordConfig;
 use crate::shard::Shard;
 use crate::stages::{OutputRing, ShardSink};
@@ -54,7 +55,7 @@ impl Run {
         let mut settings = config.record.clone().unwrap();
         change(&mut settings);
         let (journal, reader) = open(slots).unwrap();
-        let output = OutputRing::new(open(64).unwrap().0);
+        let output = OutputRing::new(open(64).unwrap().0, Published::default());
         let sink = ShardSink { output, journal: Some(JournalWriter::new(journal)) };
         let mut shard = Shard::new(LIMITS, sink).unwrap();
         for spec in Lines::of_config(&config, None).channels() {

@@ -41,7 +41,7 @@ pub(crate) fn config(worker_options: &str) -> String {
 }
 
 /// Little memory, so that many appliances run side by side.
-pub(crate) const SMALL: &str = "[segment]\nmailbox_slots = 4096\noutput_slots = 65536\n\
+pub(crate) const SMALL: &str = "[segment]\nmailbox_slots = 4096\noutput_slots = 65536\nrefresh_slots = 16384\n\
     [limits]\ninstruments = 16384\norders = 32768\nlevels = 16384\n";
 
 /// A worker named `w<number>` on `rx<number>`.

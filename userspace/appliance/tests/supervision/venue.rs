@@ -143,6 +143,7 @@ impl Venue {
             idle: Idle::SpinThenYield,
             bad_slots: 0,
             incidents: incidents(0, Vec::new()).0,
+            refresh: None,
         };
         Self {
             exchange: Exchange::new(packing.session),

@@ -73,6 +73,11 @@ impl GatingReader {
         }
     }
 
+    /// Goes on at the next record to be published.
+    pub fn seek_newest(&mut self) {
+        self.cursor = self.ring.control().writer();
+    }
+
     /// Where the next record will be read.
     pub fn cursor(&self) -> Cursor {
         self.cursor
@@ -163,6 +168,11 @@ impl ObservingReader {
     /// in the next poll, one not yet written as an empty ring until it is.
     pub fn seek(&mut self, cursor: Cursor) {
         self.cursor = cursor;
+    }
+
+    /// Goes on at the next record to be published.
+    pub fn seek_newest(&mut self) {
+        self.cursor = self.ring.control().writer();
     }
 
     /// Where the next record will be read.
