@@ -5,139 +5,24 @@
 mod common;
 #[path = "common/live.rs"]
 mod live;
+#[path = "common/stage.rs"]
+mod stage;
 
-use common::{SimulatedMarket, folder, plain_levels, replay};
-use dbn::decode::{DbnDecoder, DecodeRecordRef};
-use dbn::encode::{EncodeRecordTextExt, json};
-use live::net::{Pair, within};
-use live::{Appliance, PATIENCE, channel, config, play, wire};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use common::{folder, plain_levels, replay};
+use live::net::within;
+use live::{Appliance, PATIENCE, wire};
+use nix::sys::signal::Signal;
 use serde_json::Value;
-use std::collections::BTreeMap;
-use std::fs::{self, File};
+use stage::{Stage, at, records_of};
+use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Duration;
-use tempfile::TempDir;
 use wirebook_client::{BookState, Level, Session};
 
-const GROUP: &str = "239.192.12.111:26477";
 const SCRIBBLED: &str = "WIREBOOK_TEST_SOCKET";
-
-/// An appliance's configuration with this socket, receiving by UDP sockets.
-fn at(socket: &Path, shards: usize) -> String {
-    let config = config("source = \"socket\"") + &"[[shard]]\nidle = \"poll\"\n".repeat(shards - 1);
-    let config = config + &channel(0, "itch50", GROUP, "");
-    config.replacen("[segment]\n", &format!("[segment]\nsocket = {socket:?}\n"), 1)
-}
-
-/// Two ends of a wire, a folder, and a market's capture in it.
-struct Stage {
-    wire: Pair,
-    folder: TempDir,
-    market: SimulatedMarket,
-    capture: PathBuf,
-}
-
-impl Stage {
-    fn new(seed: u64) -> Option<Self> {
-        let (wire, folder) = (wire(1, 1)?, folder());
-        let market = SimulatedMarket::new(seed, 10, 6_000);
-        let capture = market.write(&folder, "market.pcap");
-        Some(Self { wire, folder, market, capture })
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.folder.path().join("wirebook.sock")
-    }
-
-    fn start(&self, shards: usize, options: &[&str]) -> Appliance {
-        Appliance::start(&self.wire, &at(&self.socket(), shards), options)
-    }
-
-    fn play(&self) {
-        play(&self.wire, 0, &self.capture);
-    }
-
-    /// What a replay of the market makes, as a DBN file.
-    fn replayed(&self, records: &str) -> PathBuf {
-        let file = self.folder.path().join("replayed.dbn");
-        let mut command =
-            common::command(&["convert", "--protocol", "itch50", "--records", records]);
-        command.arg(&self.capture).args(common::LIMITS).arg("--output").arg(&file);
-        assert!(command.stdout(Stdio::null()).status().unwrap().success());
-        file
-    }
-
-    /// `wirebook tail` as another process, attached.
-    fn tail(&self, options: &[&str]) -> Tail {
-        let place = |name: &str| self.folder.path().join(name);
-        let mut command = common::command(&["tail", "--socket"]);
-        command.arg(self.socket()).args(options).arg("--output").arg(place("tail"));
-        command.stderr(File::create(place("tail.log")).unwrap());
-        let child = command.spawn().unwrap();
-        let tail = Tail { child, log: place("tail.log"), output: place("tail") };
-        // The file is made once the session stands; the first look at the rings follows at once.
-        assert!(within(PATIENCE, || tail.output.exists()), "{}", tail.log());
-        std::thread::sleep(Duration::from_millis(200));
-        tail
-    }
-}
-
-struct Tail {
-    child: Child,
-    log: PathBuf,
-    output: PathBuf,
-}
-
-impl Tail {
-    fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
-    }
-
-    fn finish(mut self) -> PathBuf {
-        let ended = within(PATIENCE, || self.child.try_wait().unwrap().is_some());
-        assert!(ended, "still running: {}", self.log());
-        assert!(self.child.wait().unwrap().success(), "{}", self.log());
-        self.output.clone()
-    }
-}
-
-impl Drop for Tail {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The records of a DBN file by instrument, in order, without what depends on when packets came.
-fn records_of(file: &Path) -> BTreeMap<u64, Vec<Value>> {
-    let mut decoder = DbnDecoder::from_file(file).unwrap();
-    let mut records = BTreeMap::<u64, Vec<Value>>::new();
-    while let Some(record) = decoder.decode_record_ref().unwrap() {
-        if record.header().rtype == dbn::rtype::SYMBOL_MAPPING {
-            continue;
-        }
-        let mut line = Vec::new();
-        json::Encoder::new(&mut line, false, false, false)
-            .encode_ref_with_sym(record, None)
-            .unwrap();
-        let mut value: Value = serde_json::from_slice(&line).unwrap();
-        for name in ["ts_recv", "ts_in_delta"] {
-            value.as_object_mut().unwrap().remove(name);
-        }
-        let id = u64::from(record.header().instrument_id);
-        records.entry(id).or_default().push(value);
-    }
-    records
-}
 
 #[test]
 fn a_reader_reads_what_a_replay_makes() {
