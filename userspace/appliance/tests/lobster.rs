@@ -9,8 +9,8 @@ mod live;
 
 use common::lobster::{self, Kind, LEVELS, Step};
 use common::plain::Plain;
-use dbn::MboMsg;
 use dbn::decode::dbn::RecordDecoder;
+use dbn::{BidAskPair, MboMsg, Mbp1Msg, Mbp10Msg};
 use live::net::{inside, within};
 use live::{Appliance, PATIENCE};
 use nix::sys::signal::Signal;
@@ -157,12 +157,13 @@ fn every_row_is_met_over_af_xdp() {
     let Some(flow) = Flow::new() else { return };
     let Some(wire) = live::wire(1, 1) else { return };
     let config = live::config("") + &live::channel(0, "itch50", GROUP, "");
-    let config = config.replace(common::DATE, "2012-06-21");
+    let schemas = "[segment]\nschemas = [\"mbo\", \"mbp-1\", \"mbp-10\"]\n";
+    let config = config.replace(common::DATE, "2012-06-21").replacen("[segment]\n", schemas, 1);
     let appliance = Appliance::start(&wire, &config, &[]);
     let segment = appliance.segment();
     let board = segment.board("board-0").unwrap();
     let mut records = segment.observe("output-0").unwrap();
-    let mut plain = Plain::default();
+    let mut told = Told::default();
 
     let sender = inside(&wire.sender, || FrameSender::open("tx0").unwrap());
     for (at, (step, (time_ns, frame, sequence))) in flow.steps.iter().zip(&flow.frames).enumerate()
@@ -179,9 +180,12 @@ fn every_row_is_met_over_af_xdp() {
         assert_eq!(of_cell(&cell.asks), step.asks, "the board's asks of row {at}");
         assert_eq!((cell.ts_event, &cell.symbol[..5]), (*time_ns, &b"AAPL\0"[..]));
         // What the cell shows is published.
-        keep(&mut plain, &mut records);
-        assert_eq!(of_plain(&plain, Side::Bid), step.bids, "the records' bids of row {at}");
-        assert_eq!(of_plain(&plain, Side::Ask), step.asks, "the records' asks of row {at}");
+        told.keep(&mut records);
+        let Told { orders, ten, one } = &told;
+        assert_eq!(of_plain(orders, Side::Bid), step.bids, "the records' bids of row {at}");
+        assert_eq!(of_plain(orders, Side::Ask), step.asks, "the records' asks of row {at}");
+        assert_eq!(*ten, [step.bids, step.asks], "mbp-10 of row {at}");
+        assert_eq!(*one, [&step.bids, &step.asks].map(|side| side[..1].to_vec()), "mbp-1 of {at}");
     }
     assert_eq!(records.overruns(), 0);
     appliance.signal(Signal::SIGTERM);
@@ -193,21 +197,42 @@ fn every_row_is_met_over_af_xdp() {
     assert_eq!((&steering["mode"], &steering["steered"]), (&"native".into(), &999.into()));
 }
 
-/// Applies all order-by-order records that have come.
-fn keep(plain: &mut Plain, records: &mut ObservingReader) {
-    loop {
-        match records.poll() {
-            Observed::Empty => return,
-            Observed::Overrun { missed_slots } => panic!("{missed_slots} slots missed"),
-            Observed::Record(record) => {
-                let mut decoder = RecordDecoder::new(record.bytes());
-                let record = decoder.decode_ref().unwrap().unwrap();
-                if let Some(mbo) = record.get::<MboMsg>() {
-                    plain.apply_record(mbo);
+/// What the records of each schema have said so far; of levels, bids and asks.
+#[derive(Default)]
+struct Told {
+    orders: Plain,
+    ten: [Shown; 2],
+    one: [Shown; 2],
+}
+
+impl Told {
+    /// Takes all records that have come.
+    fn keep(&mut self, records: &mut ObservingReader) {
+        loop {
+            match records.poll() {
+                Observed::Empty => return,
+                Observed::Overrun { missed_slots } => panic!("{missed_slots} slots missed"),
+                Observed::Record(record) => {
+                    let mut decoder = RecordDecoder::new(record.bytes());
+                    let record = decoder.decode_ref().unwrap().unwrap();
+                    if let Some(mbo) = record.get::<MboMsg>() {
+                        self.orders.apply_record(mbo);
+                    } else if let Some(ten) = record.get::<Mbp10Msg>() {
+                        self.ten = of_pairs(&ten.levels);
+                    } else if let Some(one) = record.get::<Mbp1Msg>() {
+                        self.one = of_pairs(&one.levels);
+                    }
                 }
             }
         }
     }
+}
+
+fn of_pairs(levels: &[BidAskPair]) -> [Shown; 2] {
+    let level = |price: i64, size: u32| ((price / PER_FOUR_DECIMALS) as u32, u64::from(size));
+    let bids = levels.iter().map(|pair| level(pair.bid_px, pair.bid_sz));
+    let asks = levels.iter().map(|pair| level(pair.ask_px, pair.ask_sz));
+    [bids.collect(), asks.collect()]
 }
 
 /// The digest of the same frames out of a file.
