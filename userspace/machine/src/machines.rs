@@ -66,6 +66,22 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     MACHINES.iter().map(|&(name, _)| name)
 }
 
+/// [`Machine::save`](crate::Machine::save) and [`Machine::restore`](crate::Machine::restore) of a
+/// machine of whose `state` any bytes can be one.
+macro_rules! save_whole_state {
+    ($version:expr) => {
+        fn save(&self, bytes: &mut Vec<u8>) {
+            $crate::save_state($version, &self.state, bytes);
+        }
+
+        fn restore(&mut self, bytes: &[u8]) -> Result<(), $crate::SavedStateError> {
+            self.state = $crate::restore_state($version, bytes)?;
+            Ok(())
+        }
+    };
+}
+use save_whole_state;
+
 /// Whom a machine's records are about.
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes)]
 #[repr(C)]

@@ -35,8 +35,8 @@ use wirebook_model::RecordSink;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::stat_type::{AUCTION_RUNNING, INDICATIVE_UNCROSSING_PRICE};
-use super::{Subject, end_of_interval, is_trade};
-use crate::machine::{Fault, Machine, SavedStateError, restore_state, save_state};
+use super::{Subject, end_of_interval, is_trade, save_whole_state};
+use crate::machine::{Fault, Machine};
 
 const VERSION: u16 = 1;
 /// After so long without an imbalance an auction is over: six times Nasdaq's longest interval between
@@ -284,12 +284,5 @@ impl Machine for Auction {
         Ok(())
     }
 
-    fn save(&self, bytes: &mut Vec<u8>) {
-        save_state(VERSION, &self.state, bytes);
-    }
-
-    fn restore(&mut self, bytes: &[u8]) -> Result<(), SavedStateError> {
-        self.state = restore_state(VERSION, bytes)?;
-        Ok(())
-    }
+    save_whole_state!(VERSION);
 }

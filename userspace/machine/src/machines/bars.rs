@@ -29,8 +29,8 @@ use dbn::{MboMsg, OhlcvMsg, RecordRef, StatType, UNDEF_PRICE, UNDEF_TIMESTAMP, r
 use wirebook_model::RecordSink;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{Subject, end_of_interval, is_break, is_trade};
-use crate::machine::{Fault, Machine, SavedStateError, restore_state, save_state};
+use super::{Subject, end_of_interval, is_break, is_trade, save_whole_state};
+use crate::machine::{Fault, Machine};
 
 const VERSION: u16 = 1;
 
@@ -207,12 +207,5 @@ impl Machine for Bars {
         Ok(())
     }
 
-    fn save(&self, bytes: &mut Vec<u8>) {
-        save_state(VERSION, &self.state, bytes);
-    }
-
-    fn restore(&mut self, bytes: &[u8]) -> Result<(), SavedStateError> {
-        self.state = restore_state(VERSION, bytes)?;
-        Ok(())
-    }
+    save_whole_state!(VERSION);
 }

@@ -25,8 +25,8 @@ use wirebook_model::RecordSink;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::stat_type::{EVENTS, SPREAD_AVERAGE, SPREAD_MAX, SPREAD_MIN, TRADES};
-use super::{Subject, end_of_interval, is_trade};
-use crate::machine::{Fault, Machine, SavedStateError, restore_state, save_state};
+use super::{Subject, end_of_interval, is_trade, save_whole_state};
+use crate::machine::{Fault, Machine};
 
 const VERSION: u16 = 1;
 
@@ -195,12 +195,5 @@ impl Machine for Statistics {
         Ok(())
     }
 
-    fn save(&self, bytes: &mut Vec<u8>) {
-        save_state(VERSION, &self.state, bytes);
-    }
-
-    fn restore(&mut self, bytes: &[u8]) -> Result<(), SavedStateError> {
-        self.state = restore_state(VERSION, bytes)?;
-        Ok(())
-    }
+    save_whole_state!(VERSION);
 }

@@ -27,8 +27,8 @@ use wirebook_model::RecordSink;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::stat_type::{TAPE_TRADES, TAPE_TURNOVER, TAPE_VOLUME};
-use super::{Subject, end_of_interval, is_break, is_trade};
-use crate::machine::{Fault, Machine, SavedStateError, restore_state, save_state};
+use super::{Subject, end_of_interval, is_break, is_trade, save_whole_state};
+use crate::machine::{Fault, Machine};
 
 const VERSION: u16 = 1;
 /// Trades that can be broken.
@@ -201,12 +201,5 @@ impl Machine for TradeTape {
         Ok(())
     }
 
-    fn save(&self, bytes: &mut Vec<u8>) {
-        save_state(VERSION, &self.state, bytes);
-    }
-
-    fn restore(&mut self, bytes: &[u8]) -> Result<(), SavedStateError> {
-        self.state = restore_state(VERSION, bytes)?;
-        Ok(())
-    }
+    save_whole_state!(VERSION);
 }
