@@ -97,6 +97,61 @@ impl SharedEvents {
     }
 }
 
+/// A feed's decoder: of what both feeds say, and of the feed's own update of the book.
+macro_rules! decoder {
+    ($(#[$doc:meta])* $update:ident) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct Decoder {
+            shared: $crate::iex::SharedEvents,
+        }
+
+        impl Decoder {
+            pub(crate) fn new(channel: u8, limits: $crate::decoder::Limits) -> Self {
+                Self { shared: $crate::iex::SharedEvents::new(channel, limits.instruments) }
+            }
+
+            /// What was bent so far.
+            pub fn counters(&self) -> $crate::decoder::DecoderCounters {
+                self.shared.counters
+            }
+
+            /// Gives the events of `bytes`, one message with this `sequence`, to `out`.
+            #[inline]
+            pub fn decode(
+                &mut self,
+                bytes: &[u8],
+                sequence: u64,
+                out: &mut impl wirebook_model::EventSink,
+            ) -> $crate::decoder::Decoded {
+                let message = match Message::parse(bytes) {
+                    Ok(message) => message,
+                    Err(error) => return error.into(),
+                };
+                let shared = &mut self.shared;
+                if bytes.len() > message.length() {
+                    shared.counters.grown_messages += 1;
+                }
+                match message {
+                    Message::$update(m) => shared.decode(m, sequence, out),
+                    Message::SystemEvent(m) => shared.system_event(m, sequence, out),
+                    Message::SecurityDirectory(m) => shared.decode(m, sequence, out),
+                    Message::TradingStatus(m) => shared.decode(m, sequence, out),
+                    Message::RetailLiquidityIndicator(m) => shared.decode(m, sequence, out),
+                    Message::OperationalHaltStatus(m) => shared.decode(m, sequence, out),
+                    Message::ShortSalePriceTestStatus(m) => shared.decode(m, sequence, out),
+                    Message::SecurityEvent(m) => shared.decode(m, sequence, out),
+                    Message::TradeReport(m) => shared.decode(m, sequence, out),
+                    Message::OfficialPrice(m) => shared.decode(m, sequence, out),
+                    Message::TradeBreak(m) => shared.decode(m, sequence, out),
+                    Message::AuctionInformation(m) => shared.decode(m, sequence, out),
+                }
+            }
+        }
+    };
+}
+pub(crate) use decoder;
+
 /// Implements [`Said`]: `Message |message, instrument| events`.
 macro_rules! said {
     ($($message:ident |$this:ident, $instrument:ident| $events:expr)+) => {$(

@@ -8,7 +8,7 @@
 mod events;
 mod instruments;
 
-pub(crate) use events::{Said, SharedEvents, Unsound, known, said, sound};
+pub(crate) use events::{Said, SharedEvents, Unsound, decoder, known, said, sound};
 pub(crate) use instruments::{Instrument, Instruments};
 
 use crate::field::{Code, Field, FieldVisitor, FlagBit, SignedPrice4, Text};
