@@ -49,15 +49,28 @@ pub struct WorkerCounters {
 pub struct Worker<M> {
     lines: Lines,
     streams: Vec<Stream>,
-    router: Router<M>,
-    counters: WorkerCounters,
-    histograms: StreamHistograms,
+    outputs: Outputs<M>,
     /// The latest time that was told; it does not go back.
     now: UnixNanos,
     /// Messages of a file that has no packets.
     file_messages: u64,
     /// What shards want of it.
     demands: Demands,
+}
+
+/// What all streams write to, apart from the streams themselves.
+struct Outputs<M> {
+    router: Router<M>,
+    counters: WorkerCounters,
+    histograms: StreamHistograms,
+}
+
+impl<M> Outputs<M> {
+    #[inline]
+    fn outlet(&mut self, ts_worker: UnixNanos, now: UnixNanos) -> Outlet<'_, M> {
+        let Self { router, counters, histograms } = self;
+        Outlet { router, counters, histograms, ts_worker, now }
+    }
 }
 
 impl<M: Mailbox> Worker<M> {
@@ -90,17 +103,8 @@ impl<M: Mailbox> Worker<M> {
             .iter()
             .map(|spec| Stream::new(spec, recovery(spec), instruments_max))
             .collect::<Result<_, _>>()?;
-        let counters = WorkerCounters::default();
-        Ok(Self {
-            lines,
-            streams,
-            router,
-            counters,
-            histograms,
-            now: 0,
-            file_messages: 0,
-            demands: demands(),
-        })
+        let outputs = Outputs { router, counters: WorkerCounters::default(), histograms };
+        Ok(Self { lines, streams, outputs, now: 0, file_messages: 0, demands: demands() })
     }
 
     /// Takes a whole Ethernet frame and finds its line by its destination.
@@ -109,10 +113,10 @@ impl<M: Mailbox> Worker<M> {
         match Datagram::parse(frame) {
             Ok(datagram) => match self.lines.find(&datagram) {
                 Some(line) => self.payload(line, datagram.payload, ts_recv, ts_worker),
-                None => self.counters.other_packets += 1,
+                None => self.outputs.counters.other_packets += 1,
             },
-            Err(reason) if reason.is_malformed() => self.counters.malformed_packets += 1,
-            Err(_) => self.counters.other_packets += 1,
+            Err(reason) if reason.is_malformed() => self.outputs.counters.malformed_packets += 1,
+            Err(_) => self.outputs.counters.other_packets += 1,
         }
     }
 
@@ -124,18 +128,12 @@ impl<M: Mailbox> Worker<M> {
         let Some((stream, line)) =
             place.and_then(|(channel, line)| Some((self.streams.get_mut(channel)?, line)))
         else {
-            self.counters.other_packets += 1;
+            self.outputs.counters.other_packets += 1;
             return;
         };
-        self.counters.packets += 1;
+        self.outputs.counters.packets += 1;
         self.now = self.now.max(if ts_worker == 0 { ts_recv } else { ts_worker });
-        let mut out = Outlet {
-            router: &mut self.router,
-            counters: &mut self.counters,
-            histograms: &mut self.histograms,
-            ts_worker,
-            now: self.now,
-        };
+        let mut out = self.outputs.outlet(ts_worker, self.now);
         if ts_worker == 0 {
             // In a replay no time passes but that of packets.
             stream.tick(self.now, &mut out);
@@ -147,13 +145,7 @@ impl<M: Mailbox> Worker<M> {
     #[inline]
     pub fn tick(&mut self, now: UnixNanos) -> bool {
         self.now = self.now.max(now);
-        let mut out = Outlet {
-            router: &mut self.router,
-            counters: &mut self.counters,
-            histograms: &mut self.histograms,
-            ts_worker: now,
-            now: self.now,
-        };
+        let mut out = self.outputs.outlet(now, self.now);
         let mut found = false;
         for stream in &mut self.streams {
             found |= stream.tick(self.now, &mut out);
@@ -180,14 +172,7 @@ impl<M: Mailbox> Worker<M> {
     pub fn message(&mut self, message: &[u8]) {
         let Some(stream) = self.streams.first_mut() else { return };
         self.file_messages += 1;
-        let mut out = Outlet {
-            router: &mut self.router,
-            counters: &mut self.counters,
-            histograms: &mut self.histograms,
-            ts_worker: 0,
-            now: self.now,
-        };
-        stream.message(message, self.file_messages, &mut out);
+        stream.message(message, self.file_messages, &mut self.outputs.outlet(0, self.now));
     }
 
     /// Ends a replay: what still waits for a line or a server is given up.
@@ -196,13 +181,7 @@ impl<M: Mailbox> Worker<M> {
         // a snapshot.
         for _ in 0..3 {
             self.now = self.now.saturating_add(LONGER_THAN_ANY_DEADLINE_NS);
-            let mut out = Outlet {
-                router: &mut self.router,
-                counters: &mut self.counters,
-                histograms: &mut self.histograms,
-                ts_worker: 0,
-                now: self.now,
-            };
+            let mut out = self.outputs.outlet(0, self.now);
             for stream in &mut self.streams {
                 stream.tick(self.now, &mut out);
             }
@@ -211,12 +190,12 @@ impl<M: Mailbox> Worker<M> {
 
     /// What has been counted so far.
     pub fn counters(&self) -> WorkerCounters {
-        self.counters
+        self.outputs.counters
     }
 
     /// Hands histograms over where they are asked for.
     pub fn hand_over(&mut self) {
-        self.histograms.hand_over();
+        self.outputs.histograms.hand_over();
     }
 
     /// What each channel has counted.
@@ -231,6 +210,6 @@ impl<M: Mailbox> Worker<M> {
 
     /// Ends the worker; the mailboxes are in the order of their shards.
     pub fn into_mailboxes(self) -> impl Iterator<Item = M> {
-        self.router.into_mailboxes()
+        self.outputs.router.into_mailboxes()
     }
 }
