@@ -99,10 +99,7 @@ impl JournalRecorder {
         if let Err(error) = self.record(stop, probe) {
             self.pen.counters.stop("the journal", &error);
             self.shards.clear();
-            while !stop.load(Ordering::Acquire) {
-                probe.answer(|| self.pen.counters);
-                thread::sleep(NAP);
-            }
+            self.pen.counters.answer_until(stop, probe);
         }
         self.pen.counters
     }

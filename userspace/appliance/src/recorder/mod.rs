@@ -38,7 +38,10 @@ pub use tap::{JournalWriter, PacketWriter};
 
 use derive_more::AddAssign;
 use serde::Serialize;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
+use wirebook_telemetry::Probe;
 
 /// The directory of packets in a recording's.
 const PACKETS: &str = "packets";
@@ -83,5 +86,13 @@ impl RecorderCounters {
         self.write_errors += 1;
         self.recording_stopped += 1;
         tracing::error!("recording of {what} stopped, the appliance goes on: {error:#}");
+    }
+
+    /// Lets a thread that has stopped recording say so until the run ends.
+    fn answer_until(&self, stop: &AtomicBool, probe: &Probe<Self>) {
+        while !stop.load(Ordering::Acquire) {
+            probe.answer(|| *self);
+            thread::sleep(NAP);
+        }
     }
 }

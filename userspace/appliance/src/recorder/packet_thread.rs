@@ -50,10 +50,7 @@ impl PacketRecorder {
         if let Err(error) = self.record(stop, probe) {
             self.counters.stop("packets", &error);
             self.workers.clear();
-            while !stop.load(Ordering::Acquire) {
-                probe.answer(|| self.counters);
-                std::thread::sleep(NAP);
-            }
+            self.counters.answer_until(stop, probe);
         }
         self.counters
     }

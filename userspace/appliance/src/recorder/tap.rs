@@ -44,7 +44,7 @@ impl JournalWriter {
     #[inline]
     pub fn record(&mut self, channel: u8, record: RecordRef<'_>) {
         match record.header().rtype {
-            rtype::MBO => self.push(record.as_ref()),
+            rtype::MBO => push(&mut self.ring, record.as_ref()),
             rtype::MBP_1 | rtype::MBP_10 => {}
             _ => self.headed(channel, record.as_ref()),
         }
@@ -53,13 +53,13 @@ impl JournalWriter {
     /// Pushes the state that the books of a channel, or of one instrument, are in from now on.
     pub fn state(&mut self, channel: u8, instrument_id: u32, state: BookState) {
         let [a, b, c, d] = instrument_id.to_le_bytes();
-        self.push(&[0, KIND_STATE, channel, state as u8, a, b, c, d]);
+        push(&mut self.ring, &[0, KIND_STATE, channel, state as u8, a, b, c, d]);
     }
 
     /// Pushes that a limit kept something out of an instrument's book.
     pub fn over_limit(&mut self, channel: u8, instrument_id: u32) {
         let [a, b, c, d] = instrument_id.to_le_bytes();
-        self.push(&[0, KIND_LIMIT, channel, 0, a, b, c, d]);
+        push(&mut self.ring, &[0, KIND_LIMIT, channel, 0, a, b, c, d]);
     }
 
     fn headed(&mut self, channel: u8, record: &[u8]) {
@@ -70,14 +70,13 @@ impl JournalWriter {
         };
         entry[..HEAD_BYTES].copy_from_slice(&[0, KIND_RECORD, channel, 0, 0, 0, 0, 0]);
         entry[HEAD_BYTES..].copy_from_slice(record);
-        let pushed = self.ring.push_bytes(&self.entry[..length]);
-        debug_assert!(pushed.is_ok(), "a record of DBN fits every ring of 64 slots");
+        push(&mut self.ring, &self.entry[..length]);
     }
+}
 
-    fn push(&mut self, bytes: &[u8]) {
-        let pushed = self.ring.push_bytes(bytes);
-        debug_assert!(pushed.is_ok(), "a record of DBN fits every ring of 64 slots");
-    }
+fn push(ring: &mut Writer, entry: &[u8]) {
+    let pushed = ring.push_bytes(entry);
+    debug_assert!(pushed.is_ok(), "an entry fits every ring of 64 slots");
 }
 
 /// What a shard pushed.
@@ -200,8 +199,7 @@ impl PacketWriter {
             let end = PACKET_HEAD_BYTES + piece.len();
             self.entry[..PACKET_HEAD_BYTES].copy_from_slice(&head.encode());
             self.entry[PACKET_HEAD_BYTES..end].copy_from_slice(piece);
-            let pushed = self.ring.push_bytes(&self.entry[..end]);
-            debug_assert!(pushed.is_ok(), "a piece fits every ring of 64 slots");
+            push(&mut self.ring, &self.entry[..end]);
             head.first = false;
         }
     }
