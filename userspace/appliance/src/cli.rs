@@ -4,6 +4,7 @@ use crate::exchange::{FaultArgs, SendBy, ServerArgs};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use wirebook_machine::Limits;
 use wirebook_wire::Protocol;
 
 /// The socket of an appliance without a name of its own.
@@ -158,6 +159,13 @@ pub struct LimitArgs {
     /// Price levels of each shard.
     #[arg(long, default_value_t = 1 << 19, value_parser = limit)]
     pub levels_max: usize,
+}
+
+impl From<LimitArgs> for Limits {
+    fn from(args: LimitArgs) -> Self {
+        let LimitArgs { instruments_max, orders_max, levels_max } = args;
+        Self { instruments: instruments_max, orders: orders_max, levels: levels_max }
+    }
 }
 
 fn limit(text: &str) -> Result<usize, String> {

@@ -16,6 +16,7 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use wirebook_machine::Limits;
 use wirebook_shm::PageKind;
 use wirebook_wire::Protocol;
 use wirebook_xdp::{LineKey, Vlan};
@@ -266,6 +267,13 @@ impl Default for SegmentConfig {
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self { instruments: 1 << 14, orders: 1 << 21, levels: 1 << 19 }
+    }
+}
+
+impl From<LimitsConfig> for Limits {
+    fn from(config: LimitsConfig) -> Self {
+        let LimitsConfig { instruments, orders, levels } = config;
+        Self { instruments, orders, levels }
     }
 }
 

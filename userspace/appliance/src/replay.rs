@@ -21,7 +21,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use wirebook_machine::Limits;
 use wirebook_model::RecordSink;
 use wirebook_wire::Protocol;
 
@@ -215,12 +214,7 @@ fn new_shard<S: RecordSink>(
     sink: S,
 ) -> anyhow::Result<Shard<S>> {
     let machines = behind.kinds.chain(&behind.machines, limits.instruments_max)?;
-    let limits = Limits {
-        instruments: limits.instruments_max,
-        orders: limits.orders_max,
-        levels: limits.levels_max,
-    };
-    let mut shard = Shard::new(limits, sink)?
+    let mut shard = Shard::new(limits.into(), sink)?
         .with_machines(machines)
         .with_check(SelfCheck::new(behind.check.shadow.clone()));
     for spec in specs {

@@ -34,7 +34,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
-use wirebook_machine::{Books, Limits};
+use wirebook_machine::Books;
 use wirebook_model::dbn::rtype;
 use wirebook_shm::ring::GatingReader;
 use wirebook_shm::{Segment, SegmentLayout, names};
@@ -316,12 +316,7 @@ fn layout(config: &Config) -> SegmentLayout {
 }
 
 fn new_shard(config: &Config, sink: ShardSink) -> anyhow::Result<Shard<ShardSink>> {
-    let limits = Limits {
-        instruments: config.limits.instruments,
-        orders: config.limits.orders,
-        levels: config.limits.levels,
-    };
-    let mut shard = Shard::new(limits, sink)?;
+    let mut shard = Shard::new(config.limits.into(), sink)?;
     for spec in Lines::of_config(config, None).channels() {
         shard.set_channel(spec);
     }

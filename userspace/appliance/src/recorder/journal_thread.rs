@@ -15,7 +15,6 @@ use anyhow::{Context, anyhow};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use wirebook_machine::Limits;
 use wirebook_model::ALL_INSTRUMENTS;
 use wirebook_shm::ring::{Observed, ObservingReader};
 use wirebook_telemetry::Probe;
@@ -61,16 +60,11 @@ impl JournalRecorder {
         std::fs::create_dir_all(&settings.dir)
             .with_context(|| format!("cannot record into {}", settings.dir.display()))?;
         let run = clock::now();
-        let limits = Limits {
-            instruments: config.limits.instruments,
-            orders: config.limits.orders,
-            levels: config.limits.levels,
-        };
         let lines = Lines::of_config(config, None);
         let shard_count = u16::try_from(rings.len())?;
         let mut shards = Vec::new();
         for (shard, ring) in (0..shard_count).zip(rings) {
-            let head = FileHead::new(run, shard, shard_count, limits);
+            let head = FileHead::new(run, shard, shard_count, config.limits.into());
             shards.push(ShardJournal::new(config, settings, lines.channels(), ring, head)?);
         }
         let compressor = Compressor::new(ZSTD_LEVEL)?;
