@@ -251,13 +251,13 @@ impl<S: BookSink> Shard<S> {
     /// Puts a book into quarantine, which no record says, so the sink is told.
     fn shut(&mut self, number: u32, reason: StaleReason) {
         self.books.quarantine(number, reason);
-        if let Some(book) = self.books.iter().nth(number as usize) {
+        if let Some(book) = self.books.by_number(number) {
             self.sink.state(book.channel(), book.instrument_id(), BookState::Stale);
         }
     }
 
     fn note_fall(&mut self, number: u32, from_sequence: u64) {
-        let Some(book) = self.books.iter().nth(number as usize) else { return };
+        let Some(book) = self.books.by_number(number) else { return };
         let demand = Demand { channel: book.channel(), instrument_id: book.instrument_id() };
         self.repairs.fell(number, demand, from_sequence, self.now);
     }

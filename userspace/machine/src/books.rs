@@ -219,9 +219,10 @@ impl Books {
         self.find(channel, instrument_id).map(|number| self.book(number))
     }
 
-    /// The book with this number: its place in [`Books::iter`].
+    /// The book of this number ([`Book::number`]).
     pub fn by_number(&self, number: u32) -> Option<Book<'_>> {
-        ((number as usize) < self.books.len()).then(|| self.book(number))
+        let core = self.books.get(number as usize)?;
+        Some(Book { number, core, tables: &self.tables })
     }
 
     /// All books, in the order of their first event.
