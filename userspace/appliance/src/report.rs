@@ -6,7 +6,7 @@ use crate::self_check::CheckCounters;
 use crate::shard::Shard;
 use crate::worker::WorkerCounters;
 use anyhow::bail;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use std::fmt;
 use wirebook_feed::{ChannelCounters, LineCounters};
@@ -104,8 +104,25 @@ pub struct SupervisionReport {
     pub check: CheckCounters,
     /// Times that a thread was reported to stand.
     pub stalls: u64,
-    /// Each kind of machine: what was counted, and the digest of all its instruments' machines.
-    pub machines: Map<String, Value>,
+    /// Each kind of machine, by name.
+    #[serde(serialize_with = "by_name")]
+    pub machines: Vec<(String, MachineReport)>,
+}
+
+/// What became of one kind of machine.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct MachineReport {
+    /// Panics and failed invariants.
+    pub faults: u64,
+    /// Machines that were rebuilt whole.
+    pub rebuilds: u64,
+    /// Machines that are down and will be rebuilt.
+    pub down: u64,
+    /// Machines that stay down.
+    pub given_up: u64,
+    /// The digest of the machines of all instruments.
+    #[serde(serialize_with = "hex")]
+    pub digest: u64,
 }
 
 impl SupervisionReport {
@@ -120,23 +137,25 @@ impl SupervisionReport {
         self.check += shard.check_counters();
         for (name, counters) in shard.machines().counters() {
             let MachineCounters { faults, rebuilds, down, given_up } = counters;
-            let before = self.machines.get(name);
-            let sum = |count: &str, more: u64| {
-                before.and_then(|counts| counts[count].as_u64()).unwrap_or_default() + more
-            };
-            let digests = shard.machine_digests().filter(|(of, ..)| *of == name);
-            let digest = combine(digests.map(|(_, channel, id, digest)| (channel, id, digest)));
-            let hex = before.and_then(|counts| counts["digest"].as_str()).unwrap_or("0");
-            let digest = u64::from_str_radix(hex, 16).unwrap_or_default().wrapping_add(digest);
-            let counts = json!({
-                "faults": sum("faults", faults),
-                "rebuilds": sum("rebuilds", rebuilds),
-                "down": sum("down", down),
-                "given_up": sum("given_up", given_up),
-                "digest": format!("{digest:016x}"),
-            });
-            self.machines.insert(name.to_owned(), counts);
+            let sum = self.machine(name);
+            sum.faults += faults;
+            sum.rebuilds += rebuilds;
+            sum.down += down;
+            sum.given_up += given_up;
         }
+        for (name, channel, id, digest) in shard.machine_digests() {
+            let sum = &mut self.machine(name).digest;
+            *sum = sum.wrapping_add(combine([(channel, id, digest)]));
+        }
+    }
+
+    /// The report of the machines of this name, begun where there is none.
+    fn machine(&mut self, name: &str) -> &mut MachineReport {
+        let at = self.machines.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+            self.machines.push((name.to_owned(), MachineReport::default()));
+            self.machines.len() - 1
+        });
+        &mut self.machines[at].1
     }
 }
 
@@ -153,11 +172,23 @@ impl fmt::Display for SupervisionReport {
         if comparisons > 0 {
             writeln!(f, "{:>24}  {differences} differences in {comparisons}", "self-check")?;
         }
-        for (name, counts) in &self.machines {
+        for (name, report) in &self.machines {
+            let counts = serde_json::to_string(report).map_err(|_| fmt::Error)?;
             writeln!(f, "{name:>24}  {counts}")?;
         }
         Ok(())
     }
+}
+
+fn by_name<S: Serializer>(
+    machines: &[(String, MachineReport)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(machines.iter().map(|(name, report)| (name, report)))
+}
+
+fn hex<S: Serializer>(digest: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{digest:016x}"))
 }
 
 impl Summary {
