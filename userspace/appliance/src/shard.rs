@@ -351,6 +351,10 @@ impl<S: BookSink> BookSink for Tap<'_, S> {
     fn over_limit(&mut self, channel: u8, instrument_id: u32) {
         self.sink.over_limit(channel, instrument_id);
     }
+
+    fn derived(&mut self, record: RecordRef<'_>) {
+        self.sink.derived(record);
+    }
 }
 
 /// What machines write to.

@@ -160,7 +160,7 @@ pub trait Output: BookSink {
     fn cursor(&self) -> Cursor;
 
     /// Says that the board shows all that the records so far say.
-    fn mark_shown(&self) {}
+    fn mark_shown(&self);
 }
 
 /// A shard's output ring as a sink of records.

@@ -71,9 +71,7 @@ pub trait BookSink {
     }
 
     /// Takes a record that a machine behind a book made.
-    fn derived(&mut self, record: RecordRef<'_>) {
-        let _ = record;
-    }
+    fn derived(&mut self, record: RecordRef<'_>);
 }
 
 /// Records alone, for those who need not know which book they are of.

@@ -84,6 +84,8 @@ impl Output for Records {
     fn cursor(&self) -> Cursor {
         Cursor::default()
     }
+
+    fn mark_shown(&self) {}
 }
 
 /// What a run is made of.
