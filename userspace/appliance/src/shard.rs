@@ -188,6 +188,12 @@ impl<S: BookSink> Shard<S> {
         !self.repairs.is_empty()
     }
 
+    /// Says what time it is: from here a book that falls rests.
+    #[inline]
+    pub fn set_now(&mut self, now: UnixNanos) {
+        self.now = now;
+    }
+
     /// Lets time pass: asks for books that fell, where their time has come.
     #[inline]
     pub fn tend(&mut self, now: UnixNanos) {

@@ -286,7 +286,7 @@ impl<S: Output> ShardStage<S> {
                 Err(_) => self.recover(),
             };
             self.probe.answer(|| *self.shard.books().counters());
-            if !found || self.shard.is_repairing() {
+            if self.shard.is_repairing() {
                 self.shard.tend(clock::now());
             }
             if !found {
@@ -346,6 +346,7 @@ impl<S: Output> ShardStage<S> {
             };
             if let VenueEvent::Packet(Packet { ts_worker, .. }) = event.body {
                 let now = clock::now();
+                self.shard.set_now(now);
                 self.worker_to_shard.record(now.saturating_sub(ts_worker));
                 if let Some(began) = packet_began.replace(now) {
                     self.shard_to_published.record(now.saturating_sub(began));
