@@ -2,12 +2,15 @@
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used, reason = "a test; the lint knows test functions only")]
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
+#[path = "../../hugevec/tests/common/pool.rs"]
+mod pool;
+
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::Command;
 
 use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
+use pool::Pool;
 use wirebook_shm::board::{Cell, CellLevel, CellState};
 use wirebook_shm::ring::{Observed, PushError};
 use wirebook_shm::{EntryKind, PageKind, Segment, SegmentError, SegmentLayout, SegmentView};
@@ -98,14 +101,14 @@ fn a_segment_on_ordinary_pages_is_read_only_outside() {
 
 #[test]
 fn a_segment_on_hugepages_is_read_only_outside() {
-    let Some(mut pool) = Pool::extended_by(1) else { return };
+    let Some(pool) = Pool::extended_by(1) else { return };
     let mut segment = Segment::create(&layout(), PageKind::Huge2M).unwrap();
     assert_eq!(segment.page_kind(), PageKind::Huge2M);
     assert_read_only(&segment);
     read_from_another_process(&mut segment);
     drop(segment);
     // More than the pool holds: the segment falls back.
-    let slots = Pool::size(&mut pool.file) * (2 << 20) / 64;
+    let slots = pool.size() * (2 << 20) / 64;
     let large = SegmentLayout::new().open_ring("output-0", slots.next_power_of_two());
     let large = Segment::create(&large, PageKind::Huge2M).unwrap();
     assert_eq!(large.page_kind(), PageKind::Ordinary);
@@ -220,57 +223,4 @@ impl Drop for Mapped {
         // SAFETY: the range is this mapping, which is never followed.
         unsafe { nix::sys::mman::munmap(self.start, MAPPED_BYTES) }.unwrap();
     }
-}
-
-/// The host's hugepage pool, held by this test alone and put back when dropped.
-struct Pool {
-    file: File,
-    pages_before: usize,
-}
-
-impl Pool {
-    /// The pool with `pages` more pages; `None`, and a word why, where that cannot be had.
-    fn extended_by(pages: usize) -> Option<Self> {
-        let path = "/proc/sys/vm/nr_hugepages";
-        let mut file = match OpenOptions::new().read(true).write(true).open(path) {
-            Ok(file) => file,
-            Err(error) => return skip(&format!("{path} cannot be written: {error}")),
-        };
-        // Tests of other crates do the same: one at a time.
-        file.lock().unwrap();
-        let pages_before = Self::size(&mut file);
-        let mut pool = Self { file, pages_before };
-        pool.set(pages_before + pages);
-        if Self::size(&mut pool.file) < pages_before + pages {
-            return skip("the host has no memory in whole 2 MiB pages");
-        }
-        Some(pool)
-    }
-
-    fn size(file: &mut File) -> usize {
-        let mut text = String::new();
-        file.rewind().unwrap();
-        file.read_to_string(&mut text).unwrap();
-        text.trim().parse().unwrap()
-    }
-
-    fn set(&mut self, pages: usize) {
-        self.file.rewind().unwrap();
-        self.file.write_all(pages.to_string().as_bytes()).unwrap();
-    }
-}
-
-impl Drop for Pool {
-    fn drop(&mut self) {
-        self.set(self.pages_before);
-    }
-}
-
-fn skip<T>(why: &str) -> Option<T> {
-    assert!(
-        std::env::var_os("WIREBOOK_REQUIRE_PRIVILEGED").is_none_or(|value| value != "1"),
-        "a privileged test was skipped: {why}"
-    );
-    eprintln!("SKIP: {why}");
-    None
 }
