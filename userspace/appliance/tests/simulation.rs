@@ -11,6 +11,8 @@
 
 #[path = "simulation/books.rs"]
 mod books;
+#[path = "common/model_orders.rs"]
+mod model_orders;
 #[path = "simulation/receiver.rs"]
 mod receiver;
 #[path = "simulation/scenario.rs"]

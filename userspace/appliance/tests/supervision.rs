@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
+#[path = "common/model_orders.rs"]
+mod model_orders;
 #[path = "supervision/venue.rs"]
 mod venue;
 

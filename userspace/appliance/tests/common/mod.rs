@@ -98,6 +98,17 @@ pub(crate) fn outcome(summary: &Value) -> Value {
     names.iter().map(|&name| (name, summary[name].clone())).collect()
 }
 
+/// A market of two seconds.
+pub(crate) fn market_config(seed: u64, instruments: u16, messages: u64) -> MarketConfig {
+    MarketConfig {
+        seed,
+        instruments,
+        messages,
+        duration_ns: 2_000_000_000,
+        ..MarketConfig::default()
+    }
+}
+
 /// A whole simulated day as frames, with the books that it ends with.
 pub(crate) struct SimulatedMarket {
     /// Time since the UNIX epoch and bytes of each frame.
@@ -115,13 +126,7 @@ impl SimulatedMarket {
 
     /// A market whose packets look as `line` says, in a session of the seed's own.
     pub(crate) fn on_line(line: &Line, seed: u64, instruments: u16, messages: u64) -> Self {
-        let config = MarketConfig {
-            seed,
-            instruments,
-            messages,
-            duration_ns: 2_000_000_000,
-            ..MarketConfig::default()
-        };
+        let config = market_config(seed, instruments, messages);
         let mut session = *b"SEED      ";
         session[4..].copy_from_slice(format!("{seed:06}").as_bytes());
         let packing = PacketConfig { session, ..PacketConfig::default() };

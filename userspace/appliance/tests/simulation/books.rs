@@ -1,17 +1,15 @@
 //! The receiver's books, and their comparison with the exchange's.
 
+use super::model_orders::model_orders;
 use std::ops::Range;
 use wirebook_feed::{Applied, Packet, Sink};
 use wirebook_machine::{Books, Limits};
 use wirebook_model::dbn::flags;
-use wirebook_model::{
-    ALL_INSTRUMENTS, BookState, Event, EventHeader, EventSink, Side as BookSide, VenueEvent,
-};
-use wirebook_simulator::{Model, ModelOrder, Side};
+use wirebook_model::{ALL_INSTRUMENTS, BookState, Event, EventHeader, EventSink, VenueEvent};
+use wirebook_simulator::{Model, ModelOrder};
 use wirebook_wire::{Decoded, Decoder, Limits as DecoderLimits, Protocol, moldudp64};
 
 const LIMITS: Limits = Limits { instruments: 16, orders: 1_024, levels: 1_024 };
-const PRICE_STEP: i64 = 100_000;
 
 pub(crate) type SessionName = [u8; 10];
 
@@ -73,16 +71,7 @@ impl Receiver {
                 continue;
             };
             assert_eq!(book.state(), BookState::Live);
-            let found: Vec<ModelOrder> = book
-                .orders()
-                .map(|order| ModelOrder {
-                    reference: order.order_id,
-                    side: if order.side == BookSide::Bid { Side::Buy } else { Side::Sell },
-                    price: u32::try_from(order.price / PRICE_STEP).unwrap(),
-                    shares: order.size,
-                })
-                .collect();
-            assert_eq!(found, expected, "the book of {locate}");
+            assert_eq!(model_orders(&book), expected, "the book of {locate}");
             assert_eq!(book.symbol().as_str(), model.symbol(locate));
         }
         assert_eq!(self.books.in_use().orders, model.order_count());

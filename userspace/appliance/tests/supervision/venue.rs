@@ -1,6 +1,7 @@
 //! An exchange, the appliance's stages behind its packets, and a stand-in for the recovery thread.
 
-use crate::common::MIDNIGHT_NS;
+use crate::common::{MIDNIGHT_NS, market_config};
+use crate::model_orders::model_orders;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -20,20 +21,18 @@ use wirebook::worker::Worker;
 use wirebook_feed::{Policy, SnapshotPolicy};
 use wirebook_machine::{Book, Limits};
 use wirebook_model::dbn::{MboMsg, RecordRef};
-use wirebook_model::{BookState, RecordSink, Side as BookSide, StaleReason};
+use wirebook_model::{BookState, RecordSink, StaleReason};
 use wirebook_shm::board::BoardReader;
 use wirebook_shm::ring::Cursor;
 use wirebook_shm::{board, ring};
 use wirebook_simulator::{
-    Exchange, Market, MarketConfig, Messages, Model, ModelOrder, Packet, PacketConfig, Packets,
-    Side,
+    Exchange, Market, Messages, Model, ModelOrder, Packet, PacketConfig, Packets,
 };
 use wirebook_telemetry::{HistogramCollector, probe};
 use wirebook_wire::{Protocol, Session};
 
 pub(crate) const ATTEMPTS_MAX: u32 = 4;
 const LIMITS: Limits = Limits { instruments: 16, orders: 50_000, levels: 20_000 };
-const PRICE_STEP: i64 = 100_000;
 
 /// When a sink panics.
 #[derive(Clone, Debug, Default)]
@@ -110,13 +109,7 @@ impl Venue {
     }
 
     pub(crate) fn with(seed: u64, instruments: u16, messages: u64, policy: Policy) -> Self {
-        let config = MarketConfig {
-            seed,
-            instruments,
-            messages,
-            duration_ns: 2_000_000_000,
-            ..MarketConfig::default()
-        };
+        let config = market_config(seed, instruments, messages);
         let packing = PacketConfig { messages_max: 8, ..PacketConfig::default() };
         let cue = Cue::default();
         let (writer, reader) = ring::gated(1 << 14).unwrap();
@@ -288,17 +281,7 @@ impl Venue {
 
     fn assert_is(&self, id: u32, model: &Model) {
         let expected: Vec<ModelOrder> = model.orders(u16::try_from(id).unwrap()).collect();
-        let found: Vec<ModelOrder> = self
-            .book(id)
-            .orders()
-            .map(|order| ModelOrder {
-                reference: order.order_id,
-                side: if order.side == BookSide::Bid { Side::Buy } else { Side::Sell },
-                price: u32::try_from(order.price / PRICE_STEP).unwrap(),
-                shares: order.size,
-            })
-            .collect();
-        assert_eq!(found, expected, "the book of {id}");
+        assert_eq!(model_orders(&self.book(id)), expected, "the book of {id}");
     }
 
     /// Every book but one, and every record of it, is as in a run in which nothing fell.
