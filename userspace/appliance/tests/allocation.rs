@@ -1,13 +1,11 @@
 //! No allocation a packet: a global allocator counts while whole sessions go through the path of a
 //! replay, and through the worker's and the shard's halves with a ring between them.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(unsafe_code, reason = "an allocator that counts is an unsafe trait")]
 
 mod common;
 
+use allocation_counter::measure;
 use common::{SimulatedMarket, data};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use wirebook::config::Idle;
@@ -24,33 +22,6 @@ use wirebook_shm::board;
 use wirebook_shm::ring::{self, Observed};
 use wirebook_telemetry::{HistogramCollector, probe};
 use wirebook_wire::Protocol;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The system's allocator, counting for each thread.
-struct Counting;
-
-// SAFETY: each method passes its arguments on unchanged to `System`, which keeps the contract; the
-// counter is a `Cell` without destructor in const thread-local storage, so it allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
-        // A hot thread that gives memory back has taken it, or waits for the allocator's lock.
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract of `dealloc`, and `start` came from `System`.
-        unsafe { System.dealloc(start, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 type Frames = Vec<(u64, Vec<u8>)>;
 
@@ -71,11 +42,11 @@ const LIMITS: Limits = Limits { instruments: 12_000, orders: 120_000, levels: 60
 
 /// Asserts that `work` takes and gives back no memory.
 fn without_allocation<T>(what: &str, work: impl FnOnce() -> T) -> T {
-    let before = ALLOCATIONS.get();
-    assert!(before > 0, "the allocator counts");
-    let result = work();
-    assert_eq!(ALLOCATIONS.get() - before, 0, "allocations in {what}");
-    result
+    let mut result = None;
+    let allocated = measure(|| result = Some(work()));
+    // One that gives memory back has taken it before, or waits for the allocator's lock.
+    assert_eq!((allocated.count_total, allocated.count_current), (0, 0), "allocations in {what}");
+    result.expect("the work was done")
 }
 
 #[test]
