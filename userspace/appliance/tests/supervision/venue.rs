@@ -1,5 +1,6 @@
 //! An exchange, the appliance's stages behind its packets, and a stand-in for the recovery thread.
 
+use crate::PATIENCE;
 use crate::common::{MIDNIGHT_NS, market_config};
 use crate::model_orders::model_orders;
 use std::collections::BTreeMap;
@@ -204,7 +205,7 @@ impl Venue {
     }
 
     pub(crate) fn request(&mut self) -> (Session, u64) {
-        self.request_within(Duration::from_secs(5)).expect("a snapshot is asked for")
+        self.request_within(PATIENCE).expect("a snapshot is asked for")
     }
 
     pub(crate) fn send(&mut self, answer: Answer) {
