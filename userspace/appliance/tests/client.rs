@@ -119,7 +119,7 @@ fn a_reader_that_was_stopped_is_told_of_its_overrun() {
     let Some(stage) = Stage::new(54) else { return };
     let small = at(&stage.socket(), 1).replace("output_slots = 65536", "output_slots = 1024");
     let appliance = Appliance::start(&stage.wire, &small, &[]);
-    let tail = stage.tail(&["--format", "json"]);
+    let tail = stage.tail(&["--format", "dbn"]);
     live::stop(&tail.child);
     stage.play();
     appliance.await_packets(stage.market.frames.len() as u64);

@@ -72,9 +72,11 @@ impl Stage {
         command.stderr(File::create(place("tail.log")).unwrap());
         let child = command.spawn().unwrap();
         let tail = Tail { child, log: place("tail.log"), output: place("tail") };
-        // The file is made once the session stands; the first look at the rings follows at once.
-        assert!(within(PATIENCE, || tail.output.exists()), "{}", tail.log());
-        std::thread::sleep(Duration::from_millis(200));
+        // The file is made once the session stands; the head of a DBN file is in it once the rings
+        // were looked at.
+        let least_bytes = u64::from(options.contains(&"dbn"));
+        let looked = || fs::metadata(&tail.output).is_ok_and(|file| file.len() >= least_bytes);
+        assert!(within(PATIENCE, looked), "{}", tail.log());
         tail
     }
 }
