@@ -333,6 +333,7 @@ fn a_full_disk_ends_the_recording_and_nothing_else() {
         let stopped = || appliance.log().matches("recording of").count() == 2;
         assert!(within(PATIENCE, stopped), "{}", appliance.log());
         assert!(appliance.log().contains("ERROR"), "{}", appliance.log());
+        appliance.await_packets(common::frames_of(&capture).len() as u64);
         appliance.signal(Signal::SIGTERM);
         let live = appliance.finish();
         let recorder = &live["recorder"];
@@ -356,6 +357,7 @@ fn a_recorder_that_is_lapped_holds_nobody_up() {
     let capture = market(&folder, 57, GROUP);
     let appliance = Appliance::start(&wire, &config, &[]);
     play(&wire, 0, &capture);
+    appliance.await_packets(common::frames_of(&capture).len() as u64);
     appliance.signal(Signal::SIGTERM);
     let live = appliance.finish();
     let recorder = &live["recorder"];
