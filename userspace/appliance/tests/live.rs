@@ -8,9 +8,7 @@ mod live;
 
 use common::{SimulatedMarket, data, folder, replay, write};
 use live::net::{Pair, within};
-use live::{
-    Appliance, PATIENCE, SMALL, await_received, channel, config, play, send_in_steps, wire, worker,
-};
+use live::{Appliance, PATIENCE, SMALL, channel, config, play, send_in_steps, wire, worker};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -155,7 +153,7 @@ fn a_market_of_another_tag_is_not_ours() {
     let config = config("") + &channel(0, "itch50", GROUP, ", vlan = [141]");
     let appliance = Appliance::start(&wire, &config, &[]);
     play(&wire, 0, &market.capture);
-    await_received(&wire, 0, market.packets());
+    wire.await_received(0, market.packets());
     appliance.signal(Signal::SIGTERM);
     let live = appliance.finish();
     assert_eq!((&live["packets"], &live["other_packets"]), (&0.into(), &0.into()));
@@ -234,7 +232,7 @@ fn flows_of_both_queues(wire: &Pair) -> (Market, Market) {
         let appliance = Appliance::start(wire, &config, &[]);
         play(wire, 0, &market.capture);
         sent += market.packets();
-        await_received(wire, 0, sent);
+        wire.await_received(0, sent);
         appliance.signal(Signal::SIGTERM);
         let live = appliance.finish();
         let steering = &live["intake"]["steering"][0];

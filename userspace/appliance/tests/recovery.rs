@@ -7,7 +7,7 @@ mod common;
 mod live;
 
 use live::net::{Pair, ip};
-use live::{Appliance, await_received, sim, wire};
+use live::{Appliance, sim, wire};
 use serde_json::Value;
 use std::thread;
 
@@ -154,7 +154,7 @@ fn a_start_in_mid_session_begins_from_glimpse() {
     let Some(pair) = exchange_wire() else { return };
     let (live, truth) = thread::scope(|scope| {
         let truth = scope.spawn(|| exchange(&pair, &["--glimpse", GLIMPSE]));
-        await_received(&pair, 0, 2_000);
+        pair.await_received(0, 2_000);
         let options = ["--until-end-of-session"];
         let appliance = Appliance::start(&pair, &config(&snapshot()), &options);
         let truth = truth.join().unwrap();

@@ -8,13 +8,11 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
-use common::{Frame, GROUP, PORT, Pair, inside, ip, within};
+use common::{Frame, GROUP, PATIENCE, PORT, Pair, inside, ip, within};
 use wirebook_xdp::{
     BATCH_MAX, BindMode, Interface, LineKey, Receiver, SocketConfig, SteeringOptions, Vlan,
     XdpSender,
 };
-
-const PATIENCE: Duration = Duration::from_secs(5);
 
 #[test]
 fn frames_arrive_byte_for_byte_in_order() {

@@ -6,13 +6,12 @@ mod common;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
-use common::{Frame, GROUP, PORT, Pair, Tag, unix_ns, within};
+use common::{Frame, GROUP, PATIENCE, PORT, Pair, Tag, unix_ns, within};
 use wirebook_xdp::{
     AttachMode, BATCH_MAX, BindMode, Interface, LineKey, Mode, Receiver, RxPacket, SocketConfig,
     SteeringOptions, Timestamps, Vlan,
 };
 
-const PATIENCE: Duration = Duration::from_secs(5);
 const DOUBLE: Vlan = Vlan::Double { outer: 200, inner: 141 };
 
 #[test]

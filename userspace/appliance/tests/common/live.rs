@@ -6,6 +6,7 @@
 pub(crate) mod net;
 
 use crate::common;
+pub(crate) use net::PATIENCE;
 use net::{Pair, inside, within};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
@@ -13,12 +14,8 @@ use serde_json::Value;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
-use std::time::Duration;
 use tempfile::TempDir;
 use wirebook_shm::SegmentView;
-
-/// Longer than anything here takes on a busy host.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// An exchange's and an appliance's namespace with `links` links of `queues` queues between them:
 /// `tx0` to `rx0`, `tx1` to `rx1`.
@@ -217,25 +214,6 @@ fn packets_in(log: &str) -> u64 {
     workers.filter_map(packets).sum()
 }
 
-/// Packets that `rx<link>` has taken since it was made.
-pub(crate) fn received(pair: &Pair, link: usize) -> u64 {
-    let name = format!("rx{link}:");
-    // Of the namespace of the thread that reads it.
-    let devices = pair.receiving(|| fs::read_to_string("/proc/thread-self/net/dev").unwrap());
-    let counts = devices.lines().find_map(|line| line.trim().strip_prefix(&name)).unwrap();
-    counts.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-/// Waits until `rx<link>` has taken `packets` packets since it was made.
-pub(crate) fn await_received(pair: &Pair, link: usize, packets: u64) {
-    let mut count = 0;
-    let all = within(PATIENCE, || {
-        count = received(pair, link);
-        count >= packets
-    });
-    assert!(all, "rx{link} took {count} of {packets} packets");
-}
-
 /// Plays a simulated market over a second, with the program's own player. Not as fast as the link
 /// takes it: a veth pair itself drops what its receiving side has no time for (256 packets of its
 /// ring, 1,000 of net.core.netdev_max_backlog), and no counter of ours can know.
@@ -245,7 +223,7 @@ pub(crate) fn play(pair: &Pair, link: usize, capture: &Path) -> Value {
     sim(pair, &["--capture", capture, "--interface", &interface, "--speed", "2"])
 }
 
-/// Sends frames on `tx0`, no more at once than fit the link, until the appliance has counted them.
+/// Sends frames on `tx0`, no more at once than fit its ring, until the appliance has counted them.
 pub(crate) fn send_in_steps(pair: &Pair, appliance: &Appliance, frames: &[Vec<u8>]) {
     let mut sent = 0;
     for step in frames.chunks(250) {

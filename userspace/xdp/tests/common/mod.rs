@@ -20,6 +20,12 @@ pub(crate) const PORT: u16 = 26_477;
 /// The sender's address, in the subnet of [`Pair::receiver`]'s interfaces.
 pub(crate) const SENDER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 
+/// Longer than anything here takes on a busy host.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+/// Frames that are sent at once. A veth pair holds 256 of them, and a busy host leaves them there for
+/// a while.
+const STEP: usize = 200;
+
 /// A sending and a receiving namespace, joined by veth pairs `tx0`-`rx0`, ….
 pub(crate) struct Pair {
     pub(crate) sender: String,
@@ -84,7 +90,7 @@ impl Pair {
         ip(&["-n", &self.sender, "link", "set", &tx, "up"]);
         ip(&["-n", &self.receiver, "link", "set", &rx, "up"]);
         let carrier = || ip(&["-n", &self.receiver, "link", "show", &rx]).contains("LOWER_UP");
-        assert!(within(Duration::from_secs(5), carrier), "{rx} has no carrier");
+        assert!(within(PATIENCE, carrier), "{rx} has no carrier");
     }
 
     /// Runs `work` in a thread of the receiving namespace.
@@ -92,13 +98,38 @@ impl Pair {
         inside(&self.receiver, work)
     }
 
+    /// Sends frames on `tx<link>` and waits until `rx<link>` has taken them.
     pub(crate) fn send(&self, link: usize, frames: &[Vec<u8>]) {
         inside(&self.sender, || {
             let sender = FrameSender::open(&format!("tx{link}")).unwrap();
-            for frame in frames {
-                sender.send(frame).unwrap();
+            for step in frames.chunks(STEP) {
+                let before = self.received(link);
+                for frame in step {
+                    sender.send(frame).unwrap();
+                }
+                self.await_received(link, before + step.len() as u64);
             }
         });
+    }
+
+    /// Packets that `rx<link>` has taken since it was made.
+    pub(crate) fn received(&self, link: usize) -> u64 {
+        let name = format!("rx{link}:");
+        // Of the namespace of the thread that reads it.
+        let devices =
+            self.receiving(|| std::fs::read_to_string("/proc/thread-self/net/dev").unwrap());
+        let counts = devices.lines().find_map(|line| line.trim().strip_prefix(&name)).unwrap();
+        counts.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Waits until `rx<link>` has taken `packets` packets since it was made.
+    pub(crate) fn await_received(&self, link: usize, packets: u64) {
+        let mut count = 0;
+        let all = within(PATIENCE, || {
+            count = self.received(link);
+            count >= packets
+        });
+        assert!(all, "rx{link} took {count} of {packets} packets");
     }
 
     /// `ip -details link show` of an interface in the receiving namespace.
