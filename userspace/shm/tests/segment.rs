@@ -5,7 +5,8 @@
 #[path = "../../hugevec/tests/common/pool.rs"]
 mod pool;
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::Command;
 
