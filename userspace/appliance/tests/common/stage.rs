@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::Duration;
 use tempfile::TempDir;
 
 const GROUP: &str = "239.192.12.111:26477";
