@@ -40,6 +40,8 @@ pub enum Command {
     Tail(TailArgs),
     /// Show a book of a running appliance, live.
     Book(BookArgs),
+    /// Show what a running appliance counts, and how long its stages take.
+    Counters(CountersArgs),
 }
 
 /// `wirebook run`
@@ -257,6 +259,10 @@ pub struct TailArgs {
     /// Write to this file, which is replaced, instead of standard output.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Whatever was missed, by a late start or an overrun: withhold an instrument's orders until its
+    /// whole book has come, as snapshot records, so that whoever applies them has true books.
+    #[arg(long)]
+    pub heal: bool,
     /// Begin with the first record of this start that is still there.
     #[arg(long)]
     pub from_start: bool,
@@ -297,6 +303,24 @@ pub struct BookArgs {
     /// Levels to show of each side, at most 10.
     #[arg(long, default_value_t = 10)]
     pub depth: usize,
+}
+
+/// `wirebook counters`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  wirebook counters\n  wirebook counters line_ --all\n  \
+    wirebook counters --json")]
+pub struct CountersArgs {
+    /// Only counters with this in their name.
+    pub filter: Option<String>,
+    /// The appliance's socket.
+    #[arg(long, value_name = "PATH", default_value = SOCKET)]
+    pub socket: PathBuf,
+    /// Counters that are 0 too.
+    #[arg(long)]
+    pub all: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `wirebook sim`

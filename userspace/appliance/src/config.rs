@@ -22,7 +22,7 @@ use wirebook_wire::Protocol;
 use wirebook_xdp::{LineKey, Vlan};
 
 /// Redundant copies of one channel; venues send two.
-const LINES_MAX: usize = 8;
+pub const LINES_MAX: usize = 8;
 
 /// The whole configuration.
 #[derive(Clone, Debug, Deserialize)]

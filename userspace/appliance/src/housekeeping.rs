@@ -3,27 +3,29 @@
 //! Arrives: signals, the hot threads' answers, the interfaces' counters. Leaves: the stop flag, the heartbeat in the
 //! segment, tables on standard error. Nothing here is waited for by a hot thread.
 
+use crate::answers::{ChannelAnswers, ShardAnswers, WorkerAnswers, asked};
 use crate::clock;
+use crate::counts::Counts;
 use crate::incidents::IncidentReader;
 use crate::nic::Nics;
 use crate::progress::{Progress, ProgressWatch};
 use crate::recorder::RecorderCounters;
 use crate::recovery::RecoveryCounters;
+use crate::samples::{Latest, ShardProbes, ShardSample, WorkerProbes, WorkerSample};
 use crate::watch::Watch;
-use crate::worker::WorkerCounters;
 use anyhow::{Context, bail};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use wirebook_machine::Counters;
 use wirebook_shm::{Segment, SegmentView};
-use wirebook_telemetry::{HistogramCollector, Probe, ProbeReader, probe};
+use wirebook_telemetry::{HistogramCollector, Probe};
+use wirebook_xdp::StatisticsReader;
 
 /// How often this thread looks around.
 const CYCLE: Duration = Duration::from_millis(50);
-/// How often books are shown.
-const WATCH: Duration = Duration::from_secs(1);
+/// How often books are shown, and counts brought up to date in the segment.
+const SECOND: Duration = Duration::from_secs(1);
 /// How long the wire stays open after the last session has ended, for what is still under way.
 const LINGER: Duration = Duration::from_millis(500);
 /// How long hot threads are given to answer before their counts are printed without.
@@ -88,10 +90,10 @@ pub struct Housekeeping {
     pub incidents: Vec<IncidentReader>,
     /// Whether threads move.
     pub progress: ProgressWatch,
-    workers: Vec<ProbeReader<WorkerCounters>>,
-    shards: Vec<ProbeReader<Counters>>,
-    recovery: Option<ProbeReader<RecoveryCounters>>,
-    recorders: Vec<ProbeReader<RecorderCounters>>,
+    workers: Vec<WorkerAnswers>,
+    shards: Vec<ShardAnswers>,
+    recovery: Option<Latest<RecoveryCounters>>,
+    recorders: Vec<(&'static str, Latest<RecorderCounters>)>,
     duties: Duties,
     print: Arc<AtomicBool>,
 }
@@ -120,31 +122,51 @@ impl Housekeeping {
         })
     }
 
-    /// The hot end of one more worker's probe.
-    pub fn probe_worker(&mut self) -> Probe<WorkerCounters> {
-        let (probe, reader) = probe();
-        self.workers.push(reader);
-        probe
+    /// The hot ends of one more worker's probes; `channels` are the names of its channels and of
+    /// their lines.
+    pub fn probe_worker(
+        &mut self,
+        name: &str,
+        channels: Vec<(String, Vec<String>)>,
+        kernel: Option<StatisticsReader>,
+    ) -> WorkerProbes {
+        let (worker, latest) = asked();
+        let (probes, channels) = channels
+            .into_iter()
+            .map(|(name, lines)| {
+                let (probe, latest) = asked();
+                (probe, ChannelAnswers { name, lines, latest })
+            })
+            .unzip();
+        self.workers.push(WorkerAnswers { name: name.to_owned(), latest, channels, kernel });
+        WorkerProbes { worker, channels: probes }
     }
 
-    /// The hot end of one more shard's probe.
-    pub fn probe_shard(&mut self) -> Probe<Counters> {
-        let (probe, reader) = probe();
-        self.shards.push(reader);
-        probe
+    /// The hot ends of one more shard's probes; `machines` are the names of its kinds of machines.
+    pub fn probe_shard(&mut self, machines: &[String]) -> ShardProbes {
+        let (shard, latest) = asked();
+        let (probes, machines) = machines
+            .iter()
+            .map(|name| {
+                let (probe, latest) = asked();
+                (probe, (name.clone(), latest))
+            })
+            .unzip();
+        self.shards.push(ShardAnswers { latest, machines });
+        ShardProbes { shard, machines: probes }
     }
 
     /// The other end of the recovery thread's probe.
     pub fn probe_recovery(&mut self) -> Probe<RecoveryCounters> {
-        let (probe, reader) = probe();
-        self.recovery = Some(reader);
+        let (probe, latest) = asked();
+        self.recovery = Some(latest);
         probe
     }
 
     /// The other end of one more recorder thread's probe.
-    pub fn probe_recorder(&mut self) -> Probe<RecorderCounters> {
-        let (probe, reader) = probe();
-        self.recorders.push(reader);
+    pub fn probe_recorder(&mut self, name: &'static str) -> Probe<RecorderCounters> {
+        let (probe, latest) = asked();
+        self.recorders.push((name, latest));
         probe
     }
 
@@ -160,6 +182,7 @@ impl Housekeeping {
     pub fn run(
         &mut self,
         segment: &Segment,
+        counts: &mut Counts,
         stop: &Stop,
         ended: &[AtomicBool],
         all_live: impl Fn() -> bool,
@@ -175,7 +198,8 @@ impl Housekeeping {
             std::fs::write(path, "ready\n").with_context(|| path.display().to_string())?;
         }
         tracing::info!("ready");
-        let mut watched = Instant::now();
+        self.ask();
+        let mut second = Instant::now();
         let mut all_ended_since = None;
         while !stop.is_set() {
             std::thread::sleep(CYCLE);
@@ -190,12 +214,17 @@ impl Housekeeping {
             if self.print.swap(false, Ordering::Relaxed) {
                 self.print();
             }
+            let is_over = second.elapsed() >= SECOND;
             if let Some(watch) = &mut watch {
                 watch.look();
-                if watched.elapsed() >= WATCH {
-                    watched = Instant::now();
+                if is_over {
                     eprint!("{watch}");
                 }
+            }
+            if is_over {
+                second = Instant::now();
+                self.tell(counts);
+                self.ask();
             }
             if self.duties.until_end_of_session {
                 let all_ended = ended.iter().all(|ended| ended.load(Ordering::Relaxed));
@@ -219,30 +248,56 @@ impl Housekeeping {
         }
     }
 
+    fn ask(&self) {
+        self.workers.iter().for_each(|worker| worker.latest.ask());
+        self.shards.iter().for_each(|shard| shard.latest.ask());
+        self.recovery.iter().for_each(Latest::ask);
+        self.recorders.iter().for_each(|(_, recorder)| recorder.ask());
+    }
+
+    /// Brings the segment's counts up to date.
+    fn tell(&mut self, counts: &mut Counts) {
+        self.workers.iter_mut().for_each(|worker| worker.tell(counts));
+        for (number, shard) in self.shards.iter_mut().enumerate() {
+            shard.tell(counts, &format!("shard=\"{number}\""));
+        }
+        if let Some(counters) = self.recovery.as_mut().and_then(Latest::get) {
+            counts.set_all("recovery", "", &counters);
+        }
+        for (name, recorder) in &mut self.recorders {
+            if let Some(counters) = recorder.get() {
+                counts.set_all("recorder", &format!("thread=\"{name}\""), &counters);
+            }
+        }
+        for drops in self.nics.read() {
+            let labels = format!("interface=\"{}\"", drops.interface());
+            counts.set_all("nic", &labels, &drops);
+        }
+        counts.set("supervision", "stalls", "", self.progress.stalls());
+        counts.set_histograms(&self.histograms);
+    }
+
     fn print(&mut self) {
-        self.workers.iter().for_each(ProbeReader::ask);
-        self.shards.iter().for_each(ProbeReader::ask);
-        self.recovery.iter().for_each(ProbeReader::ask);
-        self.recorders.iter().for_each(ProbeReader::ask);
+        self.ask();
         std::thread::sleep(ANSWER);
         self.histograms.collect();
-        for (number, worker) in self.workers.iter().enumerate() {
-            if let Some(counters) = worker.take() {
+        for (number, worker) in self.workers.iter_mut().enumerate() {
+            if let Some(WorkerSample { counters, .. }) = worker.latest.get() {
                 eprintln!("worker {number}: {counters:?}");
             }
         }
-        for (number, shard) in self.shards.iter().enumerate() {
-            if let Some(counters) = shard.take() {
+        for (number, shard) in self.shards.iter_mut().enumerate() {
+            if let Some(ShardSample { counters, .. }) = shard.latest.get() {
                 eprintln!("shard {number}: {counters:?}");
             }
         }
-        if let Some(counters) = self.recovery.as_ref().and_then(ProbeReader::take) {
+        if let Some(counters) = self.recovery.as_mut().and_then(Latest::get) {
             eprintln!("recovery: {counters:?}");
         }
         for drops in self.nics.read() {
             eprintln!("{drops}");
         }
-        for counters in self.recorders.iter().filter_map(ProbeReader::take) {
+        for counters in self.recorders.iter_mut().filter_map(|(_, recorder)| recorder.get()) {
             eprintln!("recorder: {counters:?}");
         }
         eprintln!("{}", self.histograms.report());

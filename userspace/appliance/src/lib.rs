@@ -2,12 +2,14 @@
 //!
 //! To follow one packet, read [`topology`], then [`worker`], [`router`] and [`shard`].
 
+mod answers;
 pub mod appliance;
 pub mod capture;
 pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod counts;
 pub mod door;
 pub mod exchange;
 pub mod housekeeping;
@@ -27,6 +29,7 @@ pub mod repair;
 pub mod replay;
 pub mod report;
 pub mod router;
+pub mod samples;
 pub mod self_check;
 pub mod shard;
 pub mod source;

@@ -64,6 +64,11 @@ impl<M: Mailbox> Router<M> {
     }
 
     /// The mailboxes, in the order of their shards.
+    pub fn mailboxes(&self) -> impl Iterator<Item = &M> {
+        self.mailboxes.iter().map(|addressed| &addressed.mailbox)
+    }
+
+    /// Ends the router; the mailboxes are in the order of their shards.
     pub fn into_mailboxes(self) -> impl Iterator<Item = M> {
         self.mailboxes.into_iter().map(|addressed| addressed.mailbox)
     }

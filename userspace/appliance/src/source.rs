@@ -11,7 +11,9 @@ use derive_more::AddAssign;
 use serde::Serialize;
 use std::time::Duration;
 use wirebook_telemetry::StageHistogram;
-use wirebook_xdp::{BATCH_MAX, Receiver, UdpReceiver};
+use wirebook_xdp::{
+    BATCH_MAX, KernelStatistics, Receiver, StatisticsReader, UdpReceiver, UdpStatistics,
+};
 
 /// Longest sleep of a worker in `poll` mode; a stop is noticed after it.
 const WAIT: Duration = Duration::from_millis(50);
@@ -58,6 +60,28 @@ impl Drops {
 }
 
 impl Source {
+    /// What this side of the sockets lost, without asking the kernel.
+    pub fn own_drops(&self) -> Drops {
+        match self {
+            Self::Xdp(receiver) => {
+                Drops { bad_descriptors: receiver.bad_descriptors(), ..Drops::default() }
+            }
+            Self::Socket(receiver) => of_sockets(receiver),
+        }
+    }
+
+    /// A reader of what the kernel lost, for another thread; `None` where the sockets say it
+    /// themselves.
+    ///
+    /// # Errors
+    /// dup(2)'s.
+    pub fn kernel_drops(&self) -> std::io::Result<Option<StatisticsReader>> {
+        match self {
+            Self::Xdp(receiver) => receiver.statistics_reader().map(Some),
+            Self::Socket(_) => Ok(None),
+        }
+    }
+
     /// Takes what has arrived, at most one batch a socket; true where there was something.
     #[inline]
     pub fn poll<M: Mailbox>(
@@ -125,19 +149,31 @@ impl Source {
         match self {
             Self::Xdp(receiver) => {
                 for socket in receiver.statistics()? {
-                    drops.rx_dropped += socket.kernel.rx_dropped;
-                    drops.rx_ring_full += socket.kernel.rx_ring_full;
-                    drops.rx_invalid_descriptors += socket.kernel.rx_invalid_descriptors;
+                    drops.add_kernel(&socket.kernel);
                     drops.bad_descriptors += socket.bad_descriptors;
                 }
             }
-            Self::Socket(receiver) => {
-                let statistics = receiver.statistics();
-                drops.socket_dropped = statistics.dropped;
-                drops.socket_truncated = statistics.truncated;
-                drops.socket_errors = statistics.errors;
-            }
+            Self::Socket(receiver) => drops = of_sockets(receiver),
         }
         Ok(drops)
+    }
+}
+
+fn of_sockets(receiver: &UdpReceiver) -> Drops {
+    let UdpStatistics { dropped, truncated, errors, .. } = receiver.statistics();
+    Drops {
+        socket_dropped: dropped,
+        socket_truncated: truncated,
+        socket_errors: errors,
+        ..Drops::default()
+    }
+}
+
+impl Drops {
+    /// Adds what the kernel counted of one AF_XDP socket.
+    pub fn add_kernel(&mut self, kernel: &KernelStatistics) {
+        self.rx_dropped += kernel.rx_dropped;
+        self.rx_ring_full += kernel.rx_ring_full;
+        self.rx_invalid_descriptors += kernel.rx_invalid_descriptors;
     }
 }

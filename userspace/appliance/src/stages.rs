@@ -14,18 +14,19 @@ use crate::published::Published;
 use crate::recorder::{JournalWriter, PacketWriter};
 use crate::refresh::Refresh;
 use crate::router::Mailbox;
+use crate::samples::{ShardProbes, ShardSample, WorkerProbes, WorkerSample};
 use crate::shard::Shard;
 use crate::source::Source;
-use crate::worker::{Worker, WorkerCounters};
+use crate::worker::Worker;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use wirebook_machine::{Book, BookSink, Counters, Level};
+use wirebook_machine::{Book, BookSink, Level};
 use wirebook_model::dbn::RecordRef;
 use wirebook_model::{BookState, Event, Packet, RecordSink, VenueEvent};
 use wirebook_shm::board::{BoardWriter, CELL_LEVELS, Cell, CellLevel};
 use wirebook_shm::ring::{Cursor, GatedWriter, GatingReader, PushError, Writer};
-use wirebook_telemetry::{Probe, StageHistogram};
+use wirebook_telemetry::StageHistogram;
 
 /// Events taken from one mailbox before the next one has its turn.
 const EVENTS_A_TURN: usize = 256;
@@ -107,8 +108,8 @@ pub struct WorkerStage {
     pub packets: Option<PacketWriter>,
     /// From arrival to the start of decoding.
     pub wire_to_worker: StageHistogram,
-    /// Answers housekeeping.
-    pub probe: Probe<WorkerCounters>,
+    /// Answer housekeeping.
+    pub probes: WorkerProbes,
     /// Says that it moves.
     pub progress: Progress,
     /// How it waits.
@@ -125,7 +126,7 @@ impl WorkerStage {
             self.progress.cycle();
             let mut found = self.poll();
             found |= self.worker.tick(clock::now());
-            self.probe.answer(|| self.worker.counters());
+            self.probes.worker.answer(|| self.sample());
             if !found {
                 self.wire_to_worker.hand_over();
                 self.worker.hand_over();
@@ -145,6 +146,18 @@ impl WorkerStage {
             if !self.poll() {
                 return;
             }
+        }
+    }
+
+    #[cold]
+    fn sample(&self) -> WorkerSample {
+        for (probe, sample) in self.probes.channels.iter().zip(self.worker.samples()) {
+            probe.give(sample);
+        }
+        WorkerSample {
+            counters: self.worker.counters(),
+            drops: self.source.own_drops(),
+            backpressure: self.worker.mailboxes().map(RingMailbox::backpressure).sum(),
         }
     }
 
@@ -259,8 +272,8 @@ pub struct ShardStage<S = ShardSink> {
     pub worker_to_shard: StageHistogram,
     /// From the shard to the last record's place in the output ring.
     pub shard_to_published: StageHistogram,
-    /// Answers housekeeping.
-    pub probe: Probe<Counters>,
+    /// Answer housekeeping.
+    pub probes: ShardProbes,
     /// Says that it moves.
     pub progress: Progress,
     /// How it waits.
@@ -285,7 +298,7 @@ impl<S: Output> ShardStage<S> {
                 Ok(found) => found,
                 Err(_) => self.recover(),
             };
-            self.probe.answer(|| *self.shard.books().counters());
+            self.probes.shard.answer(|| self.sample());
             if self.shard.is_repairing() {
                 self.shard.tend(clock::now());
             }
@@ -311,6 +324,22 @@ impl<S: Output> ShardStage<S> {
             panic!("a shard that fell cannot be made anew: {error}");
         }
         true
+    }
+
+    #[cold]
+    fn sample(&self) -> ShardSample {
+        for (probe, (_, counters)) in
+            self.probes.machines.iter().zip(self.shard.machines().counters())
+        {
+            probe.give(counters);
+        }
+        ShardSample {
+            counters: *self.shard.books().counters(),
+            in_use: self.shard.books().in_use(),
+            repairs: self.shard.repair_counters(),
+            check: self.shard.check_counters(),
+            refresh: self.refresh.as_ref().map(Refresh::counters).unwrap_or_default(),
+        }
     }
 
     fn refresh(&mut self) {

@@ -17,6 +17,7 @@ use crate::recovery::link::{Answer, Request, WorkerEnd};
 use crate::repair::{FAILED, PUT_OFF};
 use crate::report::{ChannelReport, LineReport};
 use crate::router::{Mailbox, Router};
+use crate::samples::ChannelSample;
 use crate::worker::WorkerCounters;
 use wirebook_feed::{Channel, Packet, Source, State};
 use wirebook_model::{ALL_INSTRUMENTS, Packet as Times, UnixNanos};
@@ -215,16 +216,23 @@ impl Stream {
         self.channel.has_ended()
     }
 
-    /// What has been counted.
-    pub fn report(&self) -> ChannelReport {
-        let line = |number| LineReport::new(number, self.channel.line(number).unwrap_or_default());
-        ChannelReport {
-            number: self.reader.number,
+    /// What has been counted, as plain numbers.
+    pub fn sample(&self) -> ChannelSample {
+        let line = |number: usize| self.channel.line(number as u8).unwrap_or_default();
+        ChannelSample {
             state: self.channel.books(),
             channel: self.channel.counters(),
             decoder: self.reader.decoder.counters(),
-            lines: (0..self.line_count).map(line).collect(),
+            lines: std::array::from_fn(line),
         }
+    }
+
+    /// What has been counted.
+    pub fn report(&self) -> ChannelReport {
+        let ChannelSample { state, channel, decoder, lines } = self.sample();
+        let lines = (0..self.line_count).zip(lines);
+        let lines = lines.map(|(number, counters)| LineReport::new(number, counters)).collect();
+        ChannelReport { number: self.reader.number, state, channel, decoder, lines }
     }
 
     fn take_answers<M: Mailbox>(&mut self, now: UnixNanos, out: &mut Outlet<'_, M>) -> bool {

@@ -8,7 +8,8 @@
 //! count. Promises: sockets exist before groups are joined, workers stop before shards, and shards
 //! empty their mailboxes before they stop, so nothing taken from the wire is lost.
 
-use crate::config::Config;
+use crate::config::{ChannelConfig, Config, WorkerConfig};
+use crate::counts::{self, Counts};
 use crate::door::Door;
 use crate::housekeeping::{Housekeeping, Stop};
 use crate::incidents::incidents;
@@ -85,6 +86,7 @@ pub fn run(
     let mut segment = Segment::create(&layout(config), config.segment.hugepages.into())?;
     // Before anything of the host is touched: another appliance of the same name may live.
     let door = Door::open(config, &segment)?;
+    let mut counts = Counts::new(&mut segment)?;
     let recorders = rings::recorders(config, &segment)?;
     let mut intake = Intake::attach(config)?;
     let gone: Vec<_> = config.shards.iter().map(|_| Arc::new(AtomicBool::new(false))).collect();
@@ -117,7 +119,7 @@ pub fn run(
         let start_and_keep = || -> anyhow::Result<()> {
             for mut recorder in recorders {
                 let name = recorder.name().to_owned();
-                let (probe, stop) = (housekeeping.probe_recorder(), &recorders_stop);
+                let (probe, stop) = (housekeeping.probe_recorder(recorder.name()), &recorders_stop);
                 let run = move || recorder.run(stop, &probe);
                 recorder_threads.push(spawn(scope, name, None, run)?);
             }
@@ -152,7 +154,7 @@ pub fn run(
                 !worker_threads.iter().any(ScopedJoinHandle::is_finished)
                     && !shard_threads.iter().any(ScopedJoinHandle::is_finished)
             };
-            housekeeping.run(&segment, stop, &ended, all_live)
+            housekeeping.run(&segment, &mut counts, stop, &ended, all_live)
         };
         let kept = start_and_keep();
         stop.set();
@@ -214,12 +216,18 @@ fn build_workers(
         for number in numbers {
             demands[usize::from(number)] = Some(decoder.demands());
         }
+        let source = intake.open(config, worker)?;
+        let probes = housekeeping.probe_worker(
+            &worker.name,
+            channel_names(config, worker),
+            source.kernel_drops()?,
+        );
         workers.push(WorkerStage {
-            source: intake.open(config, worker)?,
+            source,
             worker: decoder,
             packets: rings::packet_writer(config, segment, number)?,
             wire_to_worker: housekeeping.histograms.recorder("wire→worker"),
-            probe: housekeeping.probe_worker(),
+            probes,
             progress,
             idle: worker.idle,
         });
@@ -244,7 +252,8 @@ fn build_shards(
         let journal = rings::journal_writer(config, segment, number)?;
         let machines = kinds.chain(&config.machines, config.limits.instruments)?;
         machines_bytes += machines.memory_bytes();
-        let names = machines.counters().map(|(name, _)| name.to_owned()).collect();
+        let names: Vec<_> = machines.counters().map(|(name, _)| name.to_owned()).collect();
+        let probes = housekeeping.probe_shard(&names);
         let (incidents, reader) = incidents(number, names);
         housekeeping.incidents.push(reader);
         let shard = new_shard(config, ShardSink { output, journal })?
@@ -260,7 +269,7 @@ fn build_shards(
             publishers: publishers(config),
             worker_to_shard: housekeeping.histograms.recorder("worker→shard"),
             shard_to_published: housekeeping.histograms.recorder("shard→published"),
-            probe: housekeeping.probe_shard(),
+            probes,
             progress: housekeeping.progress(format!("shard-{number}")),
             idle: settings.idle,
             bad_slots: 0,
@@ -312,7 +321,15 @@ fn layout(config: &Config) -> SegmentLayout {
             layout = layout.open_ring(names::refresh(shard), config.segment.refresh_slots);
         }
     }
-    rings::lay_out(layout, config)
+    counts::lay_out(rings::lay_out(layout, config))
+}
+
+/// The names of a worker's channels and of their lines.
+fn channel_names(config: &Config, worker: &WorkerConfig) -> Vec<(String, Vec<String>)> {
+    let channels = config.channels.iter().filter(|channel| channel.worker == worker.name);
+    let lines =
+        |channel: &ChannelConfig| channel.lines.iter().map(|line| line.name.clone()).collect();
+    channels.map(|channel| (channel.name.clone(), lines(channel))).collect()
 }
 
 fn new_shard(config: &Config, sink: ShardSink) -> anyhow::Result<Shard<ShardSink>> {

@@ -12,6 +12,7 @@ use crate::recovery::link::WorkerEnd;
 use crate::repair::{Demand, Demands, demands};
 use crate::report::ChannelReport;
 use crate::router::{Mailbox, Router};
+use crate::samples::ChannelSample;
 use crate::stream::{Outlet, Stream, StreamHistograms};
 use derive_more::AddAssign;
 use serde::Serialize;
@@ -196,6 +197,16 @@ impl<M: Mailbox> Worker<M> {
     /// Hands histograms over where they are asked for.
     pub fn hand_over(&mut self) {
         self.outputs.histograms.hand_over();
+    }
+
+    /// What each channel has counted, as plain numbers.
+    pub fn samples(&self) -> impl Iterator<Item = ChannelSample> {
+        self.streams.iter().map(Stream::sample)
+    }
+
+    /// Where the events go, in the order of their shards.
+    pub fn mailboxes(&self) -> impl Iterator<Item = &M> {
+        self.outputs.router.mailboxes()
     }
 
     /// What each channel has counted.

@@ -14,6 +14,7 @@ use wirebook::lines::{ChannelSpec, Lines};
 use wirebook::published::Published;
 use wirebook::recorder::{JournalWriter, PacketWriter};
 use wirebook::router::Router;
+use wirebook::samples::ShardProbes;
 use wirebook::shard::Shard;
 use wirebook::stages::{OutputRing, RingMailbox, ShardSink, ShardStage};
 use wirebook::worker::Worker;
@@ -120,7 +121,7 @@ fn through_rings(protocol: Protocol, frames: &Frames, messages: u64) {
         worker_to_shard: histograms.recorder("worker→shard"),
         shard_to_published: histograms.recorder("shard→published"),
         progress: wirebook::progress::Progress::default(),
-        probe: shard_probe,
+        probes: ShardProbes { shard: shard_probe, machines: Vec::new() },
         idle: Idle::Spin,
         bad_slots: 0,
         incidents: incidents(0, Vec::new()).0,
@@ -154,6 +155,6 @@ fn through_rings(protocol: Protocol, frames: &Frames, messages: u64) {
     let counters = *stage.shard.books().counters();
     assert!(observed > counters.records / 2, "{observed} of {}", counters.records);
     assert_eq!((observer.overruns(), stage.bad_slots), (0, 0));
-    assert_eq!(shard_counters.take().unwrap().records, counters.records);
+    assert_eq!(shard_counters.take().unwrap().counters.records, counters.records);
     assert!(shown.read(0).unwrap().state > 0, "the board shows books");
 }

@@ -225,3 +225,41 @@ fn what_cannot_be_a_socket_is_refused() {
     common::fails(&["tail", "--socket", nowhere], 1, &[nowhere, "No such file"]);
     common::fails(&["tail", "--schema", "mbq"], 2, &["mbq", "mbo"]);
 }
+
+#[test]
+fn counters_and_latencies_are_read_as_the_appliance_reports_them() {
+    let Some(stage) = Stage::new(56) else { return };
+    let appliance = stage.start(2, &[]);
+    stage.play();
+    let socket = stage.socket();
+    let shown = || {
+        let all = ["counters", "--json", "--all", "--socket", socket.to_str().unwrap()];
+        serde_json::from_str::<Value>(&common::text(&all)).unwrap()
+    };
+    let packets = stage.market.frames.len() as u64;
+    let mut last = Value::Null;
+    let all = within(PATIENCE, || {
+        last = shown();
+        let counted = &last["counters"]["worker_packets{worker=\"w0\"}"];
+        *counted == packets && last["latency_ns"]["wire-to-worker"]["count"] == packets
+    });
+    assert!(all, "{last:#}");
+    appliance.signal(Signal::SIGTERM);
+    let summary = appliance.finish();
+    let counters = &last["counters"];
+    assert_eq!(counters["worker_messages{worker=\"w0\"}"], summary["messages"]);
+    assert_eq!(counters["channel_messages{channel=\"c0\"}"], summary["messages"]);
+    assert_eq!(counters["channel_state{channel=\"c0\"}"], BookState::Live as u8);
+    assert_eq!(counters["channel_gaps{channel=\"c0\"}"], 0);
+    assert_eq!(counters["line_packets{channel=\"c0\",line=\"A\"}"], packets);
+    assert_eq!(counters["drop_socket_dropped{worker=\"w0\"}"], 0);
+    assert_eq!(counters["nic_rx_dropped{interface=\"rx0\"}"], 0);
+    let of_shards = |name: &str| -> u64 {
+        let of = |shard| counters[format!("shard_{name}{{shard=\"{shard}\"}}")].as_u64().unwrap();
+        of(0) + of(1)
+    };
+    assert_eq!(of_shards("records"), summary["records"]);
+    assert_eq!(of_shards("instruments_in_use"), summary["instruments"]);
+    assert!(last["latency_ns"]["wire-to-worker"]["p50"].as_u64().unwrap() > 0);
+    assert!(last["latency_ns"]["refresh-round"]["count"].as_u64().unwrap() > 0);
+}

@@ -14,6 +14,7 @@ use wirebook::lines::{ChannelSpec, Lines};
 use wirebook::progress::{Awaits, Progress, ProgressWatch, Told};
 use wirebook::published::Published;
 use wirebook::router::Router;
+use wirebook::samples::ShardProbes;
 use wirebook::shard::Shard;
 use wirebook::stages::{Output, OutputRing, RingMailbox, ShardStage};
 use wirebook::worker::Worker;
@@ -56,7 +57,7 @@ fn stages_into<S: Output>(
         publishers: [0; 256],
         worker_to_shard: histograms.recorder("worker→shard"),
         shard_to_published: histograms.recorder("shard→published"),
-        probe: probe().0,
+        probes: ShardProbes { shard: probe().0, machines: Vec::new() },
         progress,
         idle: Idle::SpinThenYield,
         bad_slots: 0,

@@ -28,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 mod books;
+mod counts;
 mod directory;
 mod heal;
 mod pulse;
@@ -37,6 +38,7 @@ mod session;
 pub use books::{Book, Books, Trade};
 pub use dbn;
 pub use directory::{Directory, Instrument};
+pub use hdrhistogram::Histogram;
 pub use records::{Next, Read, Records, Wait};
 pub use session::{ClientError, Reattached, Session};
 pub use wirebook_model::{BookState, StaleReason};

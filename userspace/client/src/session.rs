@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
 use wirebook_shm::board::BoardError;
 use wirebook_shm::handoff::HandOffError;
 use wirebook_shm::{SegmentError, SegmentView, names};
 
 use crate::books::Books;
+use crate::counts;
 use crate::directory::Directory;
 use crate::pulse::Pulse;
 use crate::records::Records;
@@ -128,6 +130,31 @@ impl Session {
         let names = (0..self.shards).map(names::board);
         let boards = names.map(|name| self.view.board(&name)).collect::<Result<Vec<_>, _>>()?;
         Ok(Books::new(Directory::new(boards)))
+    }
+
+    /// Every counter of the appliance, as it was within the last two seconds: a family, the counter's
+    /// own name, and labels, as in `line_missing_messages{channel="itch",line="A"}`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Segment`] where the segment is not laid out as an appliance's.
+    pub fn counters(&self) -> Result<Vec<(String, u64)>, ClientError> {
+        counts::counters(&self.view)
+    }
+
+    /// The stages that are timed.
+    pub fn stages(&self) -> Vec<String> {
+        counts::stages(&self.view)
+    }
+
+    /// The latencies of one stage since the appliance's start, in nanoseconds, as they were within the
+    /// last two seconds; `None` before the first.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Segment`] where there is no such stage.
+    pub fn latency(&self, stage: &str) -> Result<Option<Histogram<u64>>, ClientError> {
+        counts::latency(&self.view, stage)
     }
 
     /// Attaches again after the writer's end, to whichever start answers within `patience`; with

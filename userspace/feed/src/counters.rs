@@ -1,7 +1,9 @@
 //! What a channel counts.
 
+use serde::Serialize;
+
 /// What a channel has counted since it began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ChannelCounters {
     /// Messages applied from lines and retransmissions.
     pub messages: u64,

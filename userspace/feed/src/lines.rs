@@ -5,13 +5,14 @@
 //! packet costs one store and some counting.
 
 use crate::packet::Source;
+use serde::Serialize;
 use std::ops::Range;
 
 /// How many ranges of messages that no line brought in time are remembered.
 const MISSED_RANGES: usize = 8;
 
 /// What one line has brought since the channel began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LineCounters {
     /// Packets, heartbeats included.
     pub packets: u64,

@@ -9,6 +9,8 @@ use std::num::NonZeroUsize;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 use crate::board::CellSlot;
+use crate::counters::CounterSlot;
+use crate::histogram::HEAD_WORDS;
 use crate::ring::{self, CapacityError, shape};
 
 /// First bytes of a segment.
@@ -58,7 +60,7 @@ pub(crate) struct Entry {
     name: [u8; NAME_BYTES],
     offset: u64,
     size_bytes: u64,
-    /// Slots of a ring, cells of a board.
+    /// Slots of a ring, cells of a board, counters, counts of a histogram.
     count: u64,
 }
 
@@ -72,7 +74,20 @@ pub enum EntryKind {
     OpenRing = 2,
     /// A board.
     Board = 3,
+    /// Counters by name.
+    Counters = 4,
+    /// A histogram.
+    Histogram = 5,
 }
+
+/// What an entry may be.
+const KINDS: [EntryKind; 5] = [
+    EntryKind::GatedRing,
+    EntryKind::OpenRing,
+    EntryKind::Board,
+    EntryKind::Counters,
+    EntryKind::Histogram,
+];
 
 /// A layout that no segment can have, asked for or found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,10 +96,10 @@ pub enum LayoutError {
     #[error("a name is 1 to {NAME_BYTES} visible ASCII characters, found {0:?}")]
     Name(String),
     /// Two entries of one name.
-    #[error("two rings or boards are named {0:?}")]
+    #[error("two entries are named {0:?}")]
     NameTwice(String),
     /// More entries than the table holds.
-    #[error("a segment holds at most {ENTRIES_MAX} rings and boards, found {0}")]
+    #[error("a segment holds at most {ENTRIES_MAX} entries, found {0}")]
     TooManyEntries(usize),
     /// A ring with a capacity that no ring can have.
     #[error("ring {name:?}: {source}")]
@@ -134,6 +149,16 @@ impl SegmentLayout {
     /// Adds a board of `cells` cells.
     pub fn board(self, name: impl Into<String>, cells: usize) -> Self {
         self.with(EntryKind::Board, name.into(), cells)
+    }
+
+    /// Adds room for so many counters.
+    pub fn counters(self, name: impl Into<String>, counters: usize) -> Self {
+        self.with(EntryKind::Counters, name.into(), counters)
+    }
+
+    /// Adds a histogram of so many counts.
+    pub fn histogram(self, name: impl Into<String>, counts: usize) -> Self {
+        self.with(EntryKind::Histogram, name.into(), counts)
     }
 
     fn with(mut self, kind: EntryKind, name: String, count: usize) -> Self {
@@ -213,7 +238,7 @@ impl Plan {
         if self.entries.iter().any(|other| other.name == entry.name) {
             return Err(LayoutError::NameTwice(name.to_owned()));
         }
-        if kind != EntryKind::Board {
+        if matches!(kind, EntryKind::GatedRing | EntryKind::OpenRing) {
             ring::check_capacity(count)
                 .map_err(|source| LayoutError::Capacity { name: name.to_owned(), source })?;
         }
@@ -233,6 +258,8 @@ impl Plan {
         let size_bytes = match kind {
             EntryKind::GatedRing | EntryKind::OpenRing => shape::size_bytes(count)?,
             EntryKind::Board => count.checked_mul(size_of::<CellSlot>())?,
+            EntryKind::Counters => count.checked_mul(size_of::<CounterSlot>())?,
+            EntryKind::Histogram => count.checked_add(HEAD_WORDS)?.checked_mul(8)?,
         };
         let end = offset.checked_add(size_bytes)?.checked_next_multiple_of(ENTRY_ALIGN_BYTES)?;
         // What a slice, and a file, may measure.
@@ -255,14 +282,13 @@ impl Entry {
     }
 
     pub(crate) fn claimed_kind(&self) -> Result<EntryKind, LayoutError> {
-        [EntryKind::GatedRing, EntryKind::OpenRing, EntryKind::Board]
-            .into_iter()
-            .find(|kind| *kind as u32 == self.kind)
-            .ok_or_else(|| LayoutError::Header {
+        KINDS.into_iter().find(|kind| *kind as u32 == self.kind).ok_or_else(|| {
+            LayoutError::Header {
                 field: "entry kind",
-                expected: "1, 2 or 3".to_owned(),
+                expected: "1 to 5".to_owned(),
                 found: self.kind.to_string(),
-            })
+            }
+        })
     }
 
     pub(crate) fn claimed_name(&self) -> Result<String, LayoutError> {
@@ -291,6 +317,8 @@ mod tests {
             .gated_ring("mailbox-0-0", 8)
             .open_ring("output-0", 4)
             .board("board-0", 3)
+            .counters("counters", 2)
+            .histogram("wire-to-worker", 5)
     }
 
     #[test]
@@ -302,7 +330,9 @@ mod tests {
         assert_eq!(size_of::<Entry>(), 64);
         let plan = layout().plan().unwrap();
         let places: Vec<_> = plan.entries.iter().map(|e| (e.offset, e.size_bytes)).collect();
-        assert_eq!(places, [(32_768, 256 + 512), (33_536, 256 + 256), (34_048, 3 * 576)]);
+        let rings = [(32_768, 256 + 512), (33_536, 256 + 256)];
+        assert_eq!(places[..2], rings);
+        assert_eq!(places[2..], [(34_048, 3 * 576), (35_840, 2 * 128), (36_096, 8 * (8 + 5))]);
         assert_eq!(plan.segment_bytes(4096).unwrap().get(), 36_864);
     }
 
@@ -324,7 +354,7 @@ mod tests {
     #[test]
     fn layouts_that_cannot_be_are_refused() {
         let refused = |layout: SegmentLayout| layout.plan().unwrap_err().to_string();
-        assert!(refused(layout().board("board-0", 1)).contains("two rings or boards"));
+        assert!(refused(layout().board("board-0", 1)).contains("two entries"));
         assert!(refused(layout().board("", 1)).contains("visible ASCII"));
         assert!(refused(layout().board("x".repeat(33), 1)).contains("visible ASCII"));
         assert!(refused(layout().open_ring("odd", 3)).contains("power of two"));

@@ -1,4 +1,4 @@
-//! One segment of shared memory on hugepages: rings and boards, written by the appliance alone and
+//! One segment of shared memory on hugepages: rings, boards, counters and histograms, written by the appliance alone and
 //! read by anybody.
 //!
 //! What arrives: a [`SegmentLayout`] at start, then records and book tops from the hot threads.
@@ -15,7 +15,11 @@
 
 pub mod board;
 #[cfg(not(loom))]
+pub mod counters;
+#[cfg(not(loom))]
 pub mod handoff;
+#[cfg(not(loom))]
+pub mod histogram;
 #[cfg(not(loom))]
 mod layout;
 #[cfg(not(loom))]

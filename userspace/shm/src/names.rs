@@ -15,6 +15,14 @@ pub fn refresh(shard: usize) -> String {
     format!("refresh-{shard}")
 }
 
+/// The block with all counters.
+pub const COUNTERS: &str = "counters";
+
+/// The histogram of a stage's latency: `gap→live` is `gap-to-live`.
+pub fn histogram(stage: &str) -> String {
+    stage.replace('→', "-to-").replace(' ', "-")
+}
+
 /// The board with the tops of a shard's books.
 pub fn board(shard: usize) -> String {
     format!("board-{shard}")

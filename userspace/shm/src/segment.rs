@@ -23,6 +23,8 @@ use nix::unistd::ftruncate;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::board::{BoardReader, BoardWriter};
+use crate::counters::{CounterReader, CounterWriter};
+use crate::histogram::{HEAD_WORDS, HistogramReader, HistogramWriter};
 use crate::layout::{
     Entry, EntryKind, HEADER_BYTES, HEARTBEAT_WORD, Header, LayoutError, Plan, SegmentLayout,
 };
@@ -149,6 +151,27 @@ impl Segment {
         Ok(BoardWriter::new(self.mapping.view(entry.offset_bytes(), entry.count())))
     }
 
+    /// The writer of counters.
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError::NoSuchEntry`], or [`SegmentError::Taken`] from the second time on.
+    pub fn counters(&mut self, name: &str) -> Result<CounterWriter, SegmentError> {
+        let entry = self.take(EntryKind::Counters, "block of counters", name)?;
+        Ok(CounterWriter::new(self.mapping.view(entry.offset_bytes(), entry.count())))
+    }
+
+    /// The writer of a histogram.
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError::NoSuchEntry`], or [`SegmentError::Taken`] from the second time on.
+    pub fn histogram(&mut self, name: &str) -> Result<HistogramWriter, SegmentError> {
+        let entry = self.take(EntryKind::Histogram, "histogram", name)?;
+        let words = self.mapping.view(entry.offset_bytes(), HEAD_WORDS + entry.count());
+        Ok(HistogramWriter::new(words))
+    }
+
     /// Says that the writer lives, at this time.
     pub fn heartbeat(&self, now_ns: u64) {
         self.header[HEARTBEAT_WORD].store(now_ns, Ordering::Relaxed);
@@ -246,7 +269,28 @@ impl SegmentView {
         Ok(BoardReader::new(self.mapping.view(entry.offset_bytes(), entry.count())))
     }
 
-    /// Every ring and board: what it is, its name, and its slots or cells.
+    /// A reader of counters.
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError::NoSuchEntry`].
+    pub fn counters(&self, name: &str) -> Result<CounterReader, SegmentError> {
+        let entry = self.find(&[EntryKind::Counters], "block of counters", name)?;
+        Ok(CounterReader::new(self.mapping.view(entry.offset_bytes(), entry.count())))
+    }
+
+    /// A reader of a histogram.
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError::NoSuchEntry`].
+    pub fn histogram(&self, name: &str) -> Result<HistogramReader, SegmentError> {
+        let entry = self.find(&[EntryKind::Histogram], "histogram", name)?;
+        let words = self.mapping.view(entry.offset_bytes(), HEAD_WORDS + entry.count());
+        Ok(HistogramReader::new(words))
+    }
+
+    /// Every entry: what it is, its name, and how many slots, cells, counters or counts it has.
     pub fn entries(&self) -> impl Iterator<Item = (EntryKind, String, usize)> {
         self.entries.iter().filter_map(|entry| {
             Some((entry.claimed_kind().ok()?, entry.claimed_name().ok()?, entry.count()))

@@ -107,8 +107,13 @@ impl Drop for StageHistogram {
     }
 }
 
+/// How many counts a stage's histogram has.
+pub fn histogram_counts() -> usize {
+    Samples::new().histogram.distinct_values()
+}
+
 /// One stage: the samples collected so far, and where more come from.
-struct Stage {
+pub struct Stage {
     name: &'static str,
     total: Box<Samples>,
     exchanges: Vec<Arc<Exchange>>,
@@ -124,6 +129,33 @@ impl Stage {
                 let _unneeded = exchange.empty.push(samples);
             }
         }
+    }
+
+    /// The stage's name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Samples collected so far.
+    pub fn samples(&self) -> u64 {
+        self.total.histogram.len()
+    }
+
+    /// Samples beyond the highest value.
+    pub fn saturated(&self) -> u64 {
+        self.total.saturated
+    }
+
+    /// The lowest and the highest value and the digits that `HdrHistogram`'s array is made for.
+    pub fn bounds(&self) -> (u64, u64, u8) {
+        let histogram = &self.total.histogram;
+        (histogram.low(), histogram.high(), histogram.sigfig())
+    }
+
+    /// The counts that are not 0, with their places in `HdrHistogram`'s array.
+    pub fn counts(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
+        let all = self.total.histogram.iter_all().map(|step| step.count_at_value());
+        all.enumerate().filter(|(_, count)| *count > 0)
     }
 
     fn summary(&self) -> StageSummary {
@@ -174,6 +206,11 @@ impl HistogramCollector {
     /// thread's samples arrive at the latest with the collection after it has dropped its recorder.
     pub fn collect(&mut self) {
         self.stages.iter_mut().for_each(Stage::collect);
+    }
+
+    /// What has been collected so far, count by count.
+    pub fn stages(&self) -> impl Iterator<Item = &Stage> {
+        self.stages.iter()
     }
 
     /// What has been collected so far, stage by stage.

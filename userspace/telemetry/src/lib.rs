@@ -11,6 +11,6 @@ mod histogram;
 mod probe;
 mod summary;
 
-pub use histogram::{HIGHEST_NS, HistogramCollector, StageHistogram};
+pub use histogram::{HIGHEST_NS, HistogramCollector, Stage, StageHistogram, histogram_counts};
 pub use probe::{Probe, ProbeReader, probe};
 pub use summary::{LatencyReport, StageSummary, Summary};

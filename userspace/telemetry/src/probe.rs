@@ -35,9 +35,14 @@ impl<T: Copy + Send> Probe<T> {
     pub fn answer(&self, value: impl FnOnce() -> T) {
         if self.shared.asked.load(Ordering::Relaxed) {
             self.shared.asked.store(false, Ordering::Relaxed);
-            // The queue takes `T: Copy`, so what falls out needs no drop.
-            let _replaced = self.shared.answer.force_push(value());
+            self.give(value());
         }
+    }
+
+    /// Answers, asked or not: beside another probe that was.
+    pub fn give(&self, value: T) {
+        // The queue takes `T: Copy`, so what falls out needs no drop.
+        let _replaced = self.shared.answer.force_push(value);
     }
 }
 

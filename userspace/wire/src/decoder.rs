@@ -7,6 +7,7 @@
 
 use crate::message::MessageError;
 use crate::{Protocol, iex_deep, iex_tops, itch50};
+use serde::Serialize;
 use wirebook_model::dbn::flags::LAST;
 use wirebook_model::{Event, EventHeader, EventSink, UnixNanos, VenueEvent};
 
@@ -39,7 +40,7 @@ impl Default for Limits {
 }
 
 /// What a decoder had to bend.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DecoderCounters {
     /// Known messages that were longer than the specification says; their tails were ignored.
     pub grown_messages: u64,

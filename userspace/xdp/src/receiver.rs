@@ -124,6 +124,12 @@ impl Receiver {
             .collect()
     }
 
+    /// Descriptors from the kernel, of all sockets, that do not name a frame it held, or name half a
+    /// packet; no system call.
+    pub fn bad_descriptors(&self) -> u64 {
+        self.queues.iter().map(|queue| queue.bad_descriptors).sum()
+    }
+
     /// A reader of the kernel's counters for another thread. It holds the
     /// sockets open: drop it with the receiver.
     ///

@@ -2,6 +2,7 @@
 
 pub mod book;
 pub mod convert;
+pub mod counters;
 pub mod decode;
 pub mod lines;
 pub mod record;

@@ -18,7 +18,7 @@ use wirebook_client::dbn::{
     MboMsg, Metadata, RType, RecordHeader, RecordRef, SType, Schema, SymbolMappingMsg,
     UNDEF_TIMESTAMP,
 };
-use wirebook_client::{Directory, Next, Reattached, Session, Wait};
+use wirebook_client::{Directory, Next, Reattached, Records, Session, Wait};
 use wirebook_model::ALL_INSTRUMENTS;
 use wirebook_model::price::Decimal;
 
@@ -51,10 +51,7 @@ fn follow(
     printer: &mut Printer,
 ) -> anyhow::Result<()> {
     let mut books = session.books()?;
-    let mut records = session.records()?.waiting(Wait::Sleep);
-    if args.from_start {
-        records = records.from_start();
-    }
+    let mut records = records(args, &session, args.from_start)?;
     let mut left = args.count.unwrap_or(u64::MAX);
     while left > 0 && !stop.is_set() {
         let next = match records.poll() {
@@ -77,7 +74,7 @@ fn follow(
                 tracing::warn!("the appliance is gone: waiting for its next start");
                 if reattach(&mut session, stop)? == Some(Reattached::NextStart) {
                     books = session.books()?;
-                    records = session.records()?.waiting(Wait::Sleep).from_start();
+                    records = self::records(args, &session, true)?;
                     printer.forget_names();
                     tracing::info!("the appliance is back: epoch {}", session.epoch());
                 }
@@ -85,6 +82,12 @@ fn follow(
         }
     }
     Ok(())
+}
+
+fn records(args: &TailArgs, session: &Session, from_start: bool) -> anyhow::Result<Records> {
+    let records = session.records()?.waiting(Wait::Sleep);
+    let records = if from_start { records.from_start() } else { records };
+    Ok(if args.heal { records.healing()? } else { records })
 }
 
 /// The next start, once there is one; `None` where a stop came first.

@@ -15,6 +15,7 @@ use wirebook::progress::Progress;
 use wirebook::recovery::link::{self, Answer, Order, RecoveryEnd, Request};
 use wirebook::repair::{RepairCounters, Repairs};
 use wirebook::router::Router;
+use wirebook::samples::ShardProbes;
 use wirebook::shard::Shard;
 use wirebook::stages::{Output, RingMailbox, ShardStage};
 use wirebook::stream::StreamHistograms;
@@ -134,7 +135,7 @@ impl Venue {
             publishers: [0; 256],
             worker_to_shard: histograms.recorder("worker→shard"),
             shard_to_published: histograms.recorder("shard→published"),
-            probe: probe().0,
+            probes: ShardProbes { shard: probe().0, machines: Vec::new() },
             progress: Progress::default(),
             idle: Idle::SpinThenYield,
             bad_slots: 0,
