@@ -42,5 +42,6 @@ pub use hdrhistogram::Histogram;
 pub use records::{Next, Read, Records, Wait};
 pub use session::{ClientError, Reattached, Session};
 pub use wirebook_model::{BookState, StaleReason};
-pub use wirebook_shm::board::CellLevel as Level;
+pub use wirebook_shm::board::{BoardError, CellLevel as Level};
+pub use wirebook_shm::handoff::HandOffError;
 pub use wirebook_shm::ring::Cursor;
