@@ -1,107 +1,19 @@
 //! Sessions with a writer of the test's own: order, overruns, joining, and the writer's end.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::io::Write;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use dbn::{MboMsg, RecordHeader, RecordRef, rtype};
+use common::{Start, cell, path, push};
+use dbn::MboMsg;
 use wirebook_client::{Next, Reattached, Records, Session, Wait};
-use wirebook_shm::board::{BoardWriter, Cell};
-use wirebook_shm::ring::Writer;
-use wirebook_shm::{PageKind, Segment, SegmentLayout, handoff};
 
-const SLOTS: usize = 64;
-const PUBLISHER: u16 = 2;
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A start of a writer: its segment, and its socket, at which readers are greeted.
-struct Start {
-    segment: Arc<Segment>,
-    rings: Vec<Writer>,
-    boards: Vec<BoardWriter>,
-    socket: Socket,
-}
-
-struct Socket {
-    path: PathBuf,
-    over: Arc<AtomicBool>,
-    answering: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Start {
-    fn new(path: PathBuf, shards: usize) -> Self {
-        let mut layout = SegmentLayout::new();
-        for shard in 0..shards {
-            layout = layout.open_ring(format!("output-{shard}"), SLOTS);
-            layout = layout.board(format!("board-{shard}"), 16);
-        }
-        let mut segment = Segment::create(&layout, PageKind::Ordinary).unwrap();
-        let rings =
-            (0..shards).map(|n| segment.open_ring(&format!("output-{n}")).unwrap()).collect();
-        let boards = (0..shards).map(|n| segment.board(&format!("board-{n}")).unwrap()).collect();
-        let segment = Arc::new(segment);
-        let listener = UnixListener::bind(&path).unwrap();
-        let over = Arc::new(AtomicBool::new(false));
-        let (greeting, is_over) = (Arc::clone(&segment), Arc::clone(&over));
-        let answering = std::thread::spawn(move || {
-            while let Ok((reader, _)) = listener.accept() {
-                if is_over.load(Ordering::Relaxed) {
-                    return;
-                }
-                handoff::greet(&reader, &greeting, &greeting.share().unwrap()).unwrap();
-            }
-        });
-        let socket = Socket { path, over, answering: Some(answering) };
-        Self { segment, rings, boards, socket }
-    }
-
-    fn session(&self) -> Session {
-        Session::connect(&self.socket.path).unwrap()
-    }
-
-    fn push(&mut self, shard: usize, id: u32, sequence: u32, ts_recv: u64) {
-        push(&mut self.rings[shard], id, sequence, ts_recv);
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        let _ = std::os::unix::net::UnixStream::connect(&self.path);
-        self.answering.take().unwrap().join().unwrap();
-        std::fs::remove_file(&self.path).unwrap();
-    }
-}
-
-fn path() -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("wirebook-client-{}-{number}", std::process::id()))
-}
-
-fn push(ring: &mut Writer, id: u32, sequence: u32, ts_recv: u64) {
-    let hd = RecordHeader::new::<MboMsg>(rtype::MBO, PUBLISHER, id, ts_recv);
-    let mbo = MboMsg { hd, sequence, ts_recv, ..MboMsg::default() };
-    ring.push_bytes(RecordRef::from(&mbo).as_ref()).unwrap();
-}
-
-fn cell(id: u32, sequence: u64, cursor: u64) -> Cell {
-    let mut cell = Cell {
-        instrument_id: id,
-        publisher: PUBLISHER,
-        state: 2,
-        sequence,
-        cursor,
-        ..Cell::default()
-    };
-    let symbol = format!("S{id}");
-    cell.symbol[..symbol.len()].copy_from_slice(symbol.as_bytes());
-    cell
-}
 
 /// The sequences that can be read now.
 fn sequences(records: &mut Records) -> Vec<u32> {
