@@ -1,7 +1,7 @@
 //! DBN records in C: the shapes of version 3, field by field as the `dbn` crate has them.
 //!
 //! Source: the [DBN encoding](https://databento.com/docs/standards-and-conventions/databento-binary-encoding).
-//! The tests hold each size, offset and type against `dbn`'s own.
+//! `layout.rs` holds each size, offset and type against `dbn`'s own.
 
 use std::ffi::c_char;
 
@@ -374,42 +374,4 @@ pub struct wirebook_system_msg {
     pub msg: [c_char; 303],
     /// DBN's `SystemCode`.
     pub code: u8,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use dbn::rtype;
-    use std::mem::offset_of;
-
-    /// Compiles where both places have one type.
-    fn same_type<T>(_: fn() -> *const T, _: fn() -> *const T) {}
-
-    /// One structure of ours against dbn's: size, alignment, and of each field the place, and the type
-    /// where dbn has a plain one.
-    macro_rules! same {
-        ($ours:ident, $theirs:ty, [$($field:ident),*], [$($other:ident = $their:ident),*]) => {
-            assert_eq!(size_of::<$ours>(), size_of::<$theirs>());
-            assert_eq!(align_of::<$ours>(), align_of::<$theirs>());
-            $(
-                assert_eq!(offset_of!($ours, $field), offset_of!($theirs, $field));
-                let _ = |ours: &$ours, theirs: &$theirs| {
-                    same_value(ours.$field, theirs.$field);
-                };
-            )*
-            $(assert_eq!(offset_of!($ours, $other), offset_of!($theirs, $their));)*
-        };
-    }
-    fn same_value<T>(_: T, _: T) {}
-
-    #[test]
-    fn records_are_laid_out_as_dbn_lays_them_out() {
-        same!(
-            wirebook_record_header,
-            dbn::RecordHeader,
-            [rtype, publisher_id, instrument_id, ts_event],
-            []
-        );
-        assert_eq!(offset_of!(wirebook_record_header, length), 0);
-    }
 }

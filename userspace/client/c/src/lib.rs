@@ -14,9 +14,16 @@
 
 pub mod books;
 pub mod dbn_records;
+#[cfg(test)]
+mod layout;
 pub mod records;
 pub mod result;
 pub mod session;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+#[path = "../../tests/common/mod.rs"]
+mod writer;
 
 /// Version of this interface. A program compares it with `wirebook_abi_version()`, which is that of
 /// the library that it runs with.
