@@ -59,7 +59,7 @@ static void follow(wirebook_books *books, wirebook_records *records, const char 
         return;
     check(wirebook_records_only(records, books, &symbol, 1));
     do {
-        /* A record says that the book moves; joined, it holds all that these records have said. */
+        /* A record says that the book moves; joined, the book holds all that they have said. */
         wirebook_result joined =
             wirebook_records_join(records, books, &instrument, PATIENCE_NS, &book);
         if (joined == WIREBOOK_RESULT_OK && book.cursor != shown) {
@@ -67,7 +67,11 @@ static void follow(wirebook_books *books, wirebook_records *records, const char 
             print_book(&book);
         }
         kind = wirebook_records_next(records, PATIENCE_NS, &next);
-    } while (kind != WIREBOOK_KIND_WRITER_GONE && kind != WIREBOOK_KIND_FAILED);
+        if (kind == WIREBOOK_KIND_FAILED) {
+            fprintf(stderr, "%s\n", wirebook_last_error());
+            exit(1);
+        }
+    } while (kind != WIREBOOK_KIND_WRITER_GONE);
 }
 
 int main(int argc, char **argv)

@@ -36,7 +36,7 @@ static void close_reader(struct reader *reader)
 
 static void print_record(struct reader *reader, const wirebook_record_header *hd)
 {
-    wirebook_instrument found = {0};
+    wirebook_instrument found;
     wirebook_result known =
         wirebook_books_find_id(reader->books, hd->publisher_id, hd->instrument_id, &found);
     const char *symbol = known == WIREBOOK_RESULT_OK && found.symbol[0] ? found.symbol : "-";

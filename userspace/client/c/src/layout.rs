@@ -1,4 +1,5 @@
-//! The shapes that C programs are compiled against: DBN's are those of the `dbn` crate, ours stay.
+//! The shapes that C programs are compiled against: DBN's are those of the `dbn` crate, by Rust's and
+//! by C's compiler; ours stay.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::mem::offset_of;
@@ -13,58 +14,80 @@ use crate::session::*;
 fn same_type<T>(_: T, _: T) {}
 
 /// One structure of ours against dbn's: size, alignment, each field's place and type; of the fields
-/// behind the semicolon, whose types only look alike, the place.
+/// behind the semicolon, whose types only look alike, the place. Sizes and places go into `c` as what
+/// a C compiler is to find.
 macro_rules! same {
-    ($ours:ident, $theirs:ty, $($field:ident),*; $($other:ident = $their:ident),*) => {
-        assert_eq!(size_of::<$ours>(), size_of::<$theirs>(), stringify!($ours));
-        assert_eq!(align_of::<$ours>(), align_of::<$theirs>(), stringify!($ours));
-        $(
-            let field = concat!(stringify!($ours), ".", stringify!($field));
-            assert_eq!(offset_of!($ours, $field), offset_of!($theirs, $field), "{field}");
-            let _ = |ours: &$ours, theirs: &$theirs| same_type(ours.$field, theirs.$field);
-        )*
-        $(
-            let field = concat!(stringify!($ours), ".", stringify!($other));
-            assert_eq!(offset_of!($ours, $other), offset_of!($theirs, $their), "{field}");
-        )*
+    ($c:ident: $ours:ident, $theirs:ty, $($field:ident),*; $($other:ident = $their:ident),*) => {
+        let name = stringify!($ours);
+        assert_eq!(size_of::<$ours>(), size_of::<$theirs>(), "{name}");
+        assert_eq!(align_of::<$ours>(), align_of::<$theirs>(), "{name}");
+        $c += &format!("same(sizeof({name}) == {}, \"\");\n", size_of::<$theirs>());
+        $(let _ = |ours: &$ours, theirs: &$theirs| same_type(ours.$field, theirs.$field);)*
+        let fields = [
+            $((stringify!($field), offset_of!($ours, $field), offset_of!($theirs, $field)),)*
+            $((stringify!($other), offset_of!($ours, $other), offset_of!($theirs, $their)),)*
+        ];
+        for (field, ours, theirs) in fields {
+            assert_eq!(ours, theirs, "{name}.{field}");
+            $c += &format!("same(offsetof({name}, {field}) == {theirs}, \"\");\n");
+        }
     };
 }
 
 #[test]
 #[rustfmt::skip]
 fn records_are_laid_out_as_dbn_lays_them_out() {
+    let mut c = "#include <wirebook.h>\n".to_owned();
     assert_eq!(crate::WIREBOOK_DBN_VERSION, dbn::DBN_VERSION);
-    same!(wirebook_record_header, dbn::RecordHeader, rtype, publisher_id, instrument_id, ts_event;);
+    same!(c: wirebook_record_header, dbn::RecordHeader, rtype, publisher_id, instrument_id, ts_event;);
     assert_eq!(offset_of!(wirebook_record_header, length), 0);
-    same!(wirebook_mbo_msg, dbn::MboMsg,
+    same!(c: wirebook_mbo_msg, dbn::MboMsg,
         order_id, price, size, channel_id, action, side, ts_recv, ts_in_delta, sequence;
         hd = hd, flags = flags);
-    same!(wirebook_bid_ask_pair, dbn::BidAskPair, bid_px, ask_px, bid_sz, ask_sz, bid_ct, ask_ct;);
-    same!(wirebook_trade_msg, dbn::TradeMsg,
+    same!(c: wirebook_bid_ask_pair, dbn::BidAskPair, bid_px, ask_px, bid_sz, ask_sz, bid_ct, ask_ct;);
+    same!(c: wirebook_trade_msg, dbn::TradeMsg,
         price, size, action, side, depth, ts_recv, ts_in_delta, sequence; hd = hd, flags = flags);
-    same!(wirebook_mbp1_msg, dbn::Mbp1Msg,
+    same!(c: wirebook_mbp1_msg, dbn::Mbp1Msg,
         price, size, action, side, depth, ts_recv, ts_in_delta, sequence;
         hd = hd, flags = flags, levels = levels);
-    same!(wirebook_mbp10_msg, dbn::Mbp10Msg,
+    same!(c: wirebook_mbp10_msg, dbn::Mbp10Msg,
         price, size, action, side, depth, ts_recv, ts_in_delta, sequence;
         hd = hd, flags = flags, levels = levels);
-    same!(wirebook_ohlcv_msg, dbn::OhlcvMsg, open, high, low, close, volume; hd = hd);
-    same!(wirebook_status_msg, dbn::StatusMsg,
+    same!(c: wirebook_ohlcv_msg, dbn::OhlcvMsg, open, high, low, close, volume; hd = hd);
+    same!(c: wirebook_status_msg, dbn::StatusMsg,
         ts_recv, action, reason, trading_event, is_trading, is_quoting, is_short_sell_restricted;
         hd = hd, reserved = _reserved);
-    same!(wirebook_imbalance_msg, dbn::ImbalanceMsg,
+    same!(c: wirebook_imbalance_msg, dbn::ImbalanceMsg,
         ts_recv, ref_price, auction_time, cont_book_clr_price, auct_interest_clr_price,
         ssr_filling_price, ind_match_price, upper_collar, lower_collar, paired_qty,
         total_imbalance_qty, market_imbalance_qty, unpaired_qty, auction_type, side,
         auction_status, freeze_status, num_extensions, unpaired_side, significant_imbalance;
         hd = hd, reserved = _reserved);
-    same!(wirebook_stat_msg, dbn::StatMsg,
+    same!(c: wirebook_stat_msg, dbn::StatMsg,
         ts_recv, ts_ref, price, quantity, sequence, ts_in_delta, stat_type, channel_id,
         update_action, stat_flags; hd = hd, reserved = _reserved);
-    same!(wirebook_error_msg, dbn::ErrorMsg, err, code, is_last; hd = hd);
-    same!(wirebook_symbol_mapping_msg, dbn::SymbolMappingMsg,
+    same!(c: wirebook_error_msg, dbn::ErrorMsg, err, code, is_last; hd = hd);
+    same!(c: wirebook_symbol_mapping_msg, dbn::SymbolMappingMsg,
         stype_in, stype_in_symbol, stype_out, stype_out_symbol, start_ts, end_ts; hd = hd);
-    same!(wirebook_system_msg, dbn::SystemMsg, msg, code; hd = hd);
+    same!(c: wirebook_system_msg, dbn::SystemMsg, msg, code; hd = hd);
+    #[cfg(not(miri))]
+    for (compiler, language, assertion) in [
+        ("cc", ["-std=c11", "-xc"], "-Dsame=_Static_assert"),
+        ("c++", ["-std=c++17", "-xc++"], "-Dsame=static_assert"),
+    ] {
+        compile(std::process::Command::new(compiler).args(language).arg(assertion), &c);
+    }
+}
+
+/// Gives a compiler this source, which it must take without a word.
+#[cfg(not(miri))]
+fn compile(compiler: &mut std::process::Command, source: &str) {
+    use std::io::Write;
+    compiler.args(["-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only"]);
+    compiler.args(["-I", concat!(env!("CARGO_MANIFEST_DIR"), "/include"), "-"]);
+    let mut child = compiler.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(source.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "{compiler:?}");
 }
 
 #[test]
