@@ -10,10 +10,11 @@ mod stage;
 use common::plain_levels;
 use dbn::decode::{DbnDecoder, DecodeRecordRef};
 use dbn::{MboMsg, RecordRef, StatusMsg};
-use live::PATIENCE;
 use live::net::within;
-use nix::sys::signal::Signal;
-use stage::Stage;
+use live::{Appliance, PATIENCE};
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+use stage::{Stage, at};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -87,14 +88,15 @@ struct Reader {
 }
 
 impl Reader {
-    /// Starts the program and waits until it is attached.
-    fn start(program: &Path, arguments: &[&str]) -> Self {
+    /// Starts the program at the stage's socket and waits until it is attached.
+    fn start(program: &Path, stage: &Stage, arguments: &[&str]) -> Self {
+        let name = program.file_name().unwrap().to_str().unwrap();
+        let place = program.with_file_name([&[name], arguments].concat().join("-"));
+        let [out, log] = ["out", "log"].map(|name| File::create(place.with_extension(name)));
         let mut command = Command::new(program);
-        command.args(arguments).env("LD_LIBRARY_PATH", installed().join("lib"));
-        command.stdout(File::create(program.with_extension("out")).unwrap());
-        command.stderr(File::create(program.with_extension("log")).unwrap());
-        let child = command.stdin(Stdio::null()).spawn().unwrap();
-        let reader = Self { child, place: program.to_owned() };
+        command.arg(stage.socket()).args(arguments).env("LD_LIBRARY_PATH", installed().join("lib"));
+        command.stdin(Stdio::null()).stdout(out.unwrap()).stderr(log.unwrap());
+        let reader = Self { child: command.spawn().unwrap(), place };
         reader.await_log("attached to process", 1);
         reader
     }
@@ -208,15 +210,14 @@ fn a_reader_in_c_reads_what_a_replay_makes() {
     let Some(stage) = Stage::new(61) else { return };
     let program = compile("tail", C, Link::Static, &stage.folder);
     let appliance = stage.start(2, &["--until-end-of-session"]);
-    let mut reader = Reader::start(&program, &[stage.socket().to_str().unwrap()]);
+    let mut reader = Reader::start(&program, &stage, &[]);
     stage.play();
     appliance.finish();
     let expected = lines_of(&stage.replayed("all"));
     assert!(expected.values().map(Vec::len).sum::<usize>() > 6_000);
     await_lines(&reader, &expected);
     let (_, symbols) = printed(&reader.out());
-    let mut named = stage.market.symbols();
-    named.sort_unstable();
+    let named = stage.market.symbols();
     assert!(named.iter().all(|symbol| symbols.contains(symbol)), "{symbols:?}");
     assert!(reader.is_running());
 }
@@ -224,35 +225,63 @@ fn a_reader_in_c_reads_what_a_replay_makes() {
 #[test]
 fn readers_in_c_go_on_with_the_next_start() {
     let Some(stage) = Stage::new(62) else { return };
-    let (tail, book) = (
-        compile("tail", C, Link::Shared, &stage.folder),
-        compile("book", CPP, Link::Shared, &stage.folder),
-    );
+    let tail = compile("tail", C, Link::Shared, &stage.folder);
+    let book = compile("book", CPP, Link::Shared, &stage.folder);
     let mut first = stage.start(1, &[]);
-    let socket = stage.socket();
-    let socket = socket.to_str().unwrap();
-    let symbol = &stage.market.symbols()[0];
-    let mut tail = Reader::start(&tail, &[socket]);
-    let mut book = Reader::start(&book, &[socket, symbol]);
+    let symbols = stage.market.symbols();
+    let mut tail = Reader::start(&tail, &stage, &[]);
+    let mut books =
+        symbols.iter().map(|symbol| Reader::start(&book, &stage, &[symbol])).collect::<Vec<_>>();
     stage.play();
     let once = lines_of(&stage.replayed("all"));
     await_lines(&tail, &once);
-    await_book(&book, &stage, symbol);
+    let await_books = |books: &[Reader]| {
+        books.iter().zip(&symbols).for_each(|(book, symbol)| await_book(book, &stage, symbol));
+    };
+    await_books(&books);
     first.signal(Signal::SIGKILL);
     first.wait();
-    for reader in [&tail, &book] {
+    for reader in books.iter().chain([&tail]) {
         reader.await_log("the appliance is gone", 1);
     }
-    let before = book.out().len();
+    let before: Vec<_> = books.iter().map(|book| book.out().len()).collect();
     let second = stage.start(1, &[]);
     tail.await_log("the appliance is back", 1);
-    book.await_log("attached to process", 2);
+    books.iter().for_each(|book| book.await_log("attached to process", 2));
     stage.play();
     let twice = once.into_iter().map(|(id, lines)| (id, [lines.clone(), lines].concat())).collect();
     await_lines(&tail, &twice);
-    assert!(within(PATIENCE, || book.out().len() > before));
-    await_book(&book, &stage, symbol);
-    assert!(tail.is_running() && book.is_running());
+    for (book, before) in books.iter().zip(before) {
+        assert!(within(PATIENCE, || book.out().len() > before), "{}", book.log());
+    }
+    await_books(&books);
+    assert!(tail.is_running() && books.iter_mut().all(Reader::is_running));
     second.signal(Signal::SIGTERM);
     second.finish();
+}
+
+#[test]
+fn a_reader_in_c_that_was_lapped_has_right_books() {
+    let Some(stage) = Stage::new(63) else { return };
+    let tail = compile("tail", C, Link::Shared, &stage.folder);
+    let book = compile("book", C, Link::Static, &stage.folder);
+    let small = at(&stage.socket(), 1).replace("output_slots = 65536", "output_slots = 1024");
+    let appliance = Appliance::start(&stage.wire, &small, &[]);
+    let symbol = &stage.market.symbols()[0];
+    let mut tail = Reader::start(&tail, &stage, &[]);
+    let mut book = Reader::start(&book, &stage, &[symbol]);
+    [&tail, &book].iter().for_each(|reader| live::stop(&reader.child));
+    stage.play();
+    appliance.await_packets(stage.market.frames.len() as u64);
+    for reader in [&tail, &book] {
+        let pid = Pid::from_raw(reader.child.id() as i32);
+        signal::kill(pid, Signal::SIGCONT).unwrap();
+    }
+    tail.await_log("overrun: ", 1);
+    await_book(&book, &stage, symbol);
+    for reader in [&mut tail, &mut book] {
+        assert!(!reader.log().contains("gone") && reader.is_running(), "{}", reader.log());
+    }
+    appliance.signal(Signal::SIGTERM);
+    assert_eq!(appliance.finish()["backpressure"], 0);
 }
