@@ -29,6 +29,7 @@ fn installed() -> &'static Path {
     static PREFIX: OnceLock<PathBuf> = OnceLock::new();
     PREFIX.get_or_init(|| {
         let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c-client");
+        let _ = fs::remove_dir_all(&prefix);
         run(Command::new(workspace().join("scripts/install-c")).arg("--debug").arg(&prefix));
         prefix
     })
