@@ -108,6 +108,14 @@ fn each_thread_has_its_own_last_error() {
 }
 
 #[test]
+fn a_handle_may_go_to_another_thread() {
+    fn goes<T: Send>() {}
+    goes::<wirebook_session>();
+    goes::<wirebook_records>();
+    goes::<wirebook_books>();
+}
+
+#[test]
 fn a_panic_stays_inside() {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
