@@ -166,7 +166,7 @@ fn printed(out: &str) -> (BTreeMap<u32, Vec<String>>, Vec<String>) {
     for whole in out.lines() {
         let (symbol, line) = whole.split_once(' ').unwrap();
         let id = line.split(' ').next().unwrap().parse().unwrap();
-        if id != 0 && !line.ends_with(&format!(" rtype {}", dbn::rtype::SYMBOL_MAPPING)) {
+        if id != 0 {
             lines.entry(id).or_default().push(line.to_owned());
             symbols.push(symbol.to_owned());
         }

@@ -172,8 +172,6 @@ typedef enum wirebook_rtype {
   WIREBOOK_RTYPE_IMBALANCE = 20,
   // `wirebook_error_msg`.
   WIREBOOK_RTYPE_ERROR = 21,
-  // `wirebook_symbol_mapping_msg`.
-  WIREBOOK_RTYPE_SYMBOL_MAPPING = 22,
   // `wirebook_system_msg`.
   WIREBOOK_RTYPE_SYSTEM = 23,
   // `wirebook_stat_msg`.
@@ -534,24 +532,6 @@ typedef struct wirebook_error_msg {
   // Not 0 where no other follows.
   uint8_t is_last;
 } wirebook_error_msg;
-
-// Which symbol an id stands for.
-typedef struct wirebook_symbol_mapping_msg {
-  // Header.
-  struct wirebook_record_header hd;
-  // DBN's `SType` of the next.
-  uint8_t stype_in;
-  // The id as text, which ends with a zero byte.
-  char stype_in_symbol[71];
-  // DBN's `SType` of the next.
-  uint8_t stype_out;
-  // The symbol, which ends with a zero byte.
-  char stype_out_symbol[71];
-  // From when on, nanoseconds since the UNIX epoch.
-  uint64_t start_ts;
-  // Until when, nanoseconds since the UNIX epoch.
-  uint64_t end_ts;
-} wirebook_symbol_mapping_msg;
 
 // What the appliance says of itself, such as the end of an interval of the feed's time.
 typedef struct wirebook_system_msg {

@@ -45,8 +45,6 @@ pub enum wirebook_rtype {
     Imbalance = 0x14,
     /// `wirebook_error_msg`.
     Error = 0x15,
-    /// `wirebook_symbol_mapping_msg`.
-    SymbolMapping = 0x16,
     /// `wirebook_system_msg`.
     System = 0x17,
     /// `wirebook_stat_msg`.
@@ -342,26 +340,6 @@ pub struct wirebook_error_msg {
     pub code: u8,
     /// Not 0 where no other follows.
     pub is_last: u8,
-}
-
-/// Which symbol an id stands for.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct wirebook_symbol_mapping_msg {
-    /// Header.
-    pub hd: wirebook_record_header,
-    /// DBN's `SType` of the next.
-    pub stype_in: u8,
-    /// The id as text, which ends with a zero byte.
-    pub stype_in_symbol: [c_char; 71],
-    /// DBN's `SType` of the next.
-    pub stype_out: u8,
-    /// The symbol, which ends with a zero byte.
-    pub stype_out_symbol: [c_char; 71],
-    /// From when on, nanoseconds since the UNIX epoch.
-    pub start_ts: u64,
-    /// Until when, nanoseconds since the UNIX epoch.
-    pub end_ts: u64,
 }
 
 /// What the appliance says of itself, such as the end of an interval of the feed's time.

@@ -67,8 +67,6 @@ fn records_are_laid_out_as_dbn_lays_them_out() {
         ts_recv, ts_ref, price, quantity, sequence, ts_in_delta, stat_type, channel_id,
         update_action, stat_flags; hd = hd, reserved = _reserved);
     same!(c: wirebook_error_msg, dbn::ErrorMsg, err, code, is_last; hd = hd);
-    same!(c: wirebook_symbol_mapping_msg, dbn::SymbolMappingMsg,
-        stype_in, stype_in_symbol, stype_out, stype_out_symbol, start_ts, end_ts; hd = hd);
     same!(c: wirebook_system_msg, dbn::SystemMsg, msg, code; hd = hd);
     #[cfg(not(miri))]
     for (compiler, language, assertion) in [
@@ -102,7 +100,6 @@ fn numbers_are_dbns_numbers() {
         (R::InstrumentDef, rtype::INSTRUMENT_DEF),
         (R::Imbalance, rtype::IMBALANCE),
         (R::Error, rtype::ERROR),
-        (R::SymbolMapping, rtype::SYMBOL_MAPPING),
         (R::System, rtype::SYSTEM),
         (R::Statistics, rtype::STATISTICS),
         (R::OHLCV_1S, rtype::OHLCV_1S),
