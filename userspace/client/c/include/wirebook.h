@@ -166,7 +166,7 @@ typedef enum wirebook_rtype {
   WIREBOOK_RTYPE_MBP_10 = 10,
   // `wirebook_status_msg`.
   WIREBOOK_RTYPE_STATUS = 18,
-  // A definition: 520 bytes, of which this header has no structure.
+  // `wirebook_instrument_def_msg`.
   WIREBOOK_RTYPE_INSTRUMENT_DEF = 19,
   // `wirebook_imbalance_msg`.
   WIREBOOK_RTYPE_IMBALANCE = 20,
@@ -492,6 +492,153 @@ typedef struct wirebook_imbalance_msg {
   // Zero.
   uint8_t reserved[1];
 } wirebook_imbalance_msg;
+
+// What an instrument is. Texts end with a zero byte; prices are 1e-9 of the currency, times
+// nanoseconds since the UNIX epoch. Venues of shares fill little of it.
+typedef struct wirebook_instrument_def_msg {
+  // Header.
+  struct wirebook_record_header hd;
+  // Receive time, nanoseconds since the UNIX epoch.
+  uint64_t ts_recv;
+  // Smallest price step, 1e-9 of the currency, or `WIREBOOK_UNDEF_PRICE`.
+  int64_t min_price_increment;
+  // What turns the venue's price into the usual one, 1e-9.
+  int64_t display_factor;
+  // Last time of trading, or `WIREBOOK_UNDEF_TIMESTAMP`.
+  uint64_t expiration;
+  // First time of trading, or `WIREBOOK_UNDEF_TIMESTAMP`.
+  uint64_t activation;
+  // Highest price of the day.
+  int64_t high_limit_price;
+  // Lowest price of the day.
+  int64_t low_limit_price;
+  // Width of the price band.
+  int64_t max_price_variation;
+  // Size of a contract in `unit_of_measure`, 1e-9.
+  int64_t unit_of_measure_qty;
+  // What a price step is worth.
+  int64_t min_price_increment_amount;
+  // Price ratio of a spread and its legs, 1e-9.
+  int64_t price_ratio;
+  // Strike price of an option.
+  int64_t strike_price;
+  // The publisher's own id.
+  uint64_t raw_instrument_id;
+  // Price that a leg is tied to.
+  int64_t leg_price;
+  // Delta of a leg.
+  int64_t leg_delta;
+  // The venue's attributes.
+  int32_t inst_attrib_value;
+  // Id of the underlying.
+  uint32_t underlying_id;
+  // Levels of the implied book.
+  int32_t market_depth_implied;
+  // Levels of the book.
+  int32_t market_depth;
+  // Market segment.
+  uint32_t market_segment_id;
+  // Largest trade.
+  uint32_t max_trade_vol;
+  // Smallest order.
+  int32_t min_lot_size;
+  // Smallest block trade.
+  int32_t min_lot_size_block;
+  // Round lot.
+  int32_t min_lot_size_round_lot;
+  // Smallest trade.
+  uint32_t min_trade_vol;
+  // Deliverables of an instrument.
+  int32_t contract_multiplier;
+  // What a contract loses a day.
+  int32_t decay_quantity;
+  // Contract size at the beginning.
+  int32_t original_contract_size;
+  // Id of the leg.
+  uint32_t leg_instrument_id;
+  // Price ratio of the leg: above the line.
+  int32_t leg_ratio_price_numerator;
+  // Price ratio of the leg: below the line.
+  int32_t leg_ratio_price_denominator;
+  // Size ratio of the leg: above the line.
+  int32_t leg_ratio_qty_numerator;
+  // Size ratio of the leg: below the line.
+  int32_t leg_ratio_qty_denominator;
+  // Id of the leg's underlying.
+  uint32_t leg_underlying_id;
+  // The venue's number of the channel.
+  int16_t appl_id;
+  // Year of the maturity.
+  uint16_t maturity_year;
+  // First day of the decay.
+  uint16_t decay_start_date;
+  // The channel.
+  uint16_t channel_id;
+  // Legs; 0 of an outright.
+  uint16_t leg_count;
+  // Which leg this is, from 0 on.
+  uint16_t leg_index;
+  // Currency of the prices.
+  char currency[4];
+  // Currency of the settlement.
+  char settl_currency[4];
+  // What kind of spread.
+  char secsubtype[6];
+  // The venue's name.
+  char raw_symbol[71];
+  // The venue's group.
+  char group[21];
+  // The exchange.
+  char exchange[5];
+  // The product.
+  char asset[11];
+  // ISO 10962 classification.
+  char cfi[7];
+  // What kind of security.
+  char security_type[7];
+  // Unit of the contract size.
+  char unit_of_measure[31];
+  // Symbol of the underlying.
+  char underlying[21];
+  // Currency of the strike price.
+  char strike_price_currency[4];
+  // The venue's name of the leg.
+  char leg_raw_symbol[71];
+  // DBN's `InstrumentClass`.
+  char instrument_class;
+  // DBN's `MatchAlgorithm`.
+  char match_algorithm;
+  // Denominator of a price's whole part.
+  uint8_t main_fraction;
+  // How many digits are shown.
+  uint8_t price_display_format;
+  // Denominator of a price's fraction.
+  uint8_t sub_fraction;
+  // The venue's product number.
+  uint8_t underlying_product;
+  // `A`dd, `M`odify or `D`elete.
+  char security_update_action;
+  // Month of the maturity.
+  uint8_t maturity_month;
+  // Day of the maturity.
+  uint8_t maturity_day;
+  // Week of the maturity.
+  uint8_t maturity_week;
+  // `Y` where users made it, or `N`.
+  char user_defined_instrument;
+  // What the multiplier is of.
+  int8_t contract_multiplier_unit;
+  // What the schedule of deliveries is.
+  int8_t flow_schedule_type;
+  // The venue's tick rule.
+  uint8_t tick_rule;
+  // DBN's `InstrumentClass` of the leg.
+  char leg_instrument_class;
+  // The leg's side: `A`sk, `B`id or `N`one.
+  char leg_side;
+  // Zero.
+  uint8_t reserved[17];
+} wirebook_instrument_def_msg;
 
 // A number about an instrument.
 typedef struct wirebook_stat_msg {

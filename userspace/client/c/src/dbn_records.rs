@@ -39,7 +39,7 @@ pub enum wirebook_rtype {
     MBP_10 = 0x0a,
     /// `wirebook_status_msg`.
     Status = 0x12,
-    /// A definition: 520 bytes, of which this header has no structure.
+    /// `wirebook_instrument_def_msg`.
     InstrumentDef = 0x13,
     /// `wirebook_imbalance_msg`.
     Imbalance = 0x14,

@@ -6,6 +6,7 @@ use std::mem::offset_of;
 
 use crate::books::*;
 use crate::dbn_records::*;
+use crate::definition::wirebook_instrument_def_msg;
 use crate::records::*;
 use crate::result::*;
 use crate::session::*;
@@ -56,6 +57,24 @@ fn records_are_laid_out_as_dbn_lays_them_out() {
     same!(c: wirebook_ohlcv_msg, dbn::OhlcvMsg, open, high, low, close, volume; hd = hd);
     same!(c: wirebook_status_msg, dbn::StatusMsg,
         ts_recv, action, reason, trading_event, is_trading, is_quoting, is_short_sell_restricted;
+        hd = hd, reserved = _reserved);
+    same!(c: wirebook_instrument_def_msg, dbn::InstrumentDefMsg,
+        ts_recv, min_price_increment, display_factor, expiration, activation,
+        high_limit_price, low_limit_price, max_price_variation, unit_of_measure_qty,
+        min_price_increment_amount, price_ratio, strike_price, raw_instrument_id,
+        leg_price, leg_delta, inst_attrib_value, underlying_id, market_depth_implied,
+        market_depth, market_segment_id, max_trade_vol, min_lot_size,
+        min_lot_size_block, min_lot_size_round_lot, min_trade_vol, contract_multiplier,
+        decay_quantity, original_contract_size, leg_instrument_id,
+        leg_ratio_price_numerator, leg_ratio_price_denominator, leg_ratio_qty_numerator,
+        leg_ratio_qty_denominator, leg_underlying_id, appl_id, maturity_year,
+        decay_start_date, channel_id, leg_count, leg_index, currency, settl_currency,
+        secsubtype, raw_symbol, group, exchange, asset, cfi, security_type,
+        unit_of_measure, underlying, strike_price_currency, leg_raw_symbol,
+        instrument_class, match_algorithm, main_fraction, price_display_format,
+        sub_fraction, underlying_product, security_update_action, maturity_month,
+        maturity_day, maturity_week, user_defined_instrument, contract_multiplier_unit,
+        flow_schedule_type, tick_rule, leg_instrument_class, leg_side;
         hd = hd, reserved = _reserved);
     same!(c: wirebook_imbalance_msg, dbn::ImbalanceMsg,
         ts_recv, ref_price, auction_time, cont_book_clr_price, auct_interest_clr_price,

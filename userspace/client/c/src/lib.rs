@@ -14,6 +14,7 @@
 
 pub mod books;
 pub mod dbn_records;
+pub mod definition;
 #[cfg(test)]
 mod layout;
 pub mod records;
