@@ -65,6 +65,7 @@ pub enum Reattached {
 }
 
 /// The segment of one start of an appliance.
+#[derive(Clone)]
 pub struct Session {
     path: PathBuf,
     view: Arc<SegmentView>,
