@@ -22,7 +22,7 @@ except ImportError:
 if TYPE_CHECKING:
     from databento_dbn import DBNRecord
 
-# Records decoded at once: one by one, the decoder takes ten times as long for each.
+# Records decoded at once: one by one, the decoder takes nine times as long for each.
 CHUNK = 256
 # The DBN version of the records in a segment.
 DBN_VERSION = 3
