@@ -139,9 +139,11 @@ fn python_goes_on_with_the_next_start() {
     first.signal(Signal::SIGKILL);
     first.wait();
     reader.await_word("gone");
-    let _second = stage.start(1, &[]);
-    reader.await_word("back");
+    let second = stage.start(1, &[]);
     stage.play();
+    second.await_packets(stage.market.frames.len() as u64);
+    reader.tell("go");
+    reader.await_word("back");
     reader.await_word("whole");
     // Ctrl-C ends a wait without an end.
     kill(Pid::from_raw(reader.child.id() as i32), Signal::SIGINT).unwrap();

@@ -75,6 +75,11 @@ impl Book {
         self.cell.instrument_id
     }
 
+    /// DBN publisher id, as in its records.
+    pub fn publisher(&self) -> u16 {
+        self.cell.publisher
+    }
+
     /// What the book says of itself; a state that this version does not know is [`BookState::Stale`].
     pub fn state(&self) -> BookState {
         BookState::from_u8(self.cell.state).unwrap_or(BookState::Stale)

@@ -104,16 +104,14 @@ impl Attachment {
                 return Err(PyValueError::new_err(format!("{expected}, found {wait:?}")));
             }
         };
-        let session = &self.start().session;
+        let session = self.start().session.clone();
         let records = match shard {
             Some(shard) => session.shard_records(shard),
             None => session.records(),
         };
         let records = records.map_err(raised)?.waiting(wait);
         let records = if from_start { records.from_start() } else { records };
-        let symbols = symbols.map(|symbols| Ok((symbols, session.books()?)));
-        let symbols = symbols.transpose().map_err(raised)?;
-        Ok(Reader::new(session.epoch(), records, symbols))
+        Reader::new(session, records, symbols).map_err(raised)
     }
 
     /// Attaches again after the writer's end; true where that is another start.

@@ -22,6 +22,12 @@ impl Book {
         self.0.instrument_id()
     }
 
+    /// DBN publisher id, as in its records.
+    #[getter]
+    fn publisher_id(&self) -> u16 {
+        self.0.publisher()
+    }
+
     /// "warming", "live", "healing" or "stale".
     #[getter]
     fn state(&self) -> &'static str {

@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use dbn::RecordHeader;
 use numpy::PyReadwriteArray1;
+use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use wirebook_client::{Books, Next, Records};
+use wirebook_client::{self as client, Books, ClientError, Cursor, Next, Records, Session};
 use wirebook_model::ALL_INSTRUMENTS;
 
+use crate::book::Book;
+use crate::error::raised;
 use crate::patience::Patience;
 
 /// How long to wait between two looks for signals.
@@ -85,21 +88,32 @@ pub(crate) enum Filled {
 /// The records of one start.
 #[pyclass(module = "wirebook._wirebook")]
 pub(crate) struct Reader {
-    epoch: u64,
+    session: Session,
     records: Records,
     filter: Option<Filter>,
     /// What comes next, behind the records given.
     event: Option<Event>,
+    /// For [`Reader::join`], from the first on.
+    books: Option<Books>,
+    /// Records that begin before these places are in the books that were joined.
+    joined: HashMap<Key, Cursor>,
 }
 
 impl Reader {
+    /// # Errors
+    ///
+    /// [`ClientError::Segment`] where the segment is not laid out as an appliance's.
     pub(crate) fn new(
-        epoch: u64,
+        session: Session,
         records: Records,
-        symbols: Option<(HashSet<String>, Books)>,
-    ) -> Self {
-        let filter = symbols.map(|(symbols, books)| Filter::new(symbols, books));
-        Self { epoch, records, filter, event: None }
+        symbols: Option<HashSet<String>>,
+    ) -> Result<Self, ClientError> {
+        let filter = match symbols {
+            Some(symbols) => Some(Filter::new(symbols, session.books()?)),
+            None => None,
+        };
+        let (event, books, joined) = (None, None, HashMap::new());
+        Ok(Self { session, records, filter, event, books, joined })
     }
 }
 
@@ -107,7 +121,7 @@ impl Reader {
 impl Reader {
     #[getter]
     fn epoch(&self) -> u64 {
-        self.epoch
+        self.session.epoch()
     }
 
     /// The records that are there, at most `limit`, one behind the other; waits at most `timeout`
@@ -138,6 +152,22 @@ impl Reader {
             py.check_signals()?;
             if patience.is_over() {
                 return Ok(None);
+            }
+        }
+    }
+
+    /// The instrument's book at a place from which these records go on: those that are in it are not
+    /// given any more. Waits at most `timeout` seconds for the board to show that place.
+    fn join(&mut self, py: Python<'_>, symbol: &str, timeout: Option<f64>) -> PyResult<Book> {
+        let patience = Patience::new(timeout)?;
+        loop {
+            let joined = py.detach(|| self.join_now(symbol, patience.slice(SLICE)));
+            if let Some(book) = joined.map_err(raised)? {
+                return Ok(Book(book));
+            }
+            py.check_signals()?;
+            if patience.is_over() {
+                return Err(PyTimeoutError::new_err("the board does not show this place yet"));
             }
         }
     }
@@ -184,6 +214,30 @@ impl Reader {
 }
 
 impl Reader {
+    /// The instrument's book where these records stand; `None` where the board does not show that
+    /// place within `patience`.
+    fn join_now(
+        &mut self,
+        symbol: &str,
+        patience: Duration,
+    ) -> Result<Option<client::Book>, ClientError> {
+        let books = match &mut self.books {
+            Some(books) => books,
+            none => none.insert(self.session.books()?),
+        };
+        let instrument = books.directory().find(symbol).next().cloned();
+        let instrument =
+            instrument.ok_or_else(|| ClientError::NoSuchInstrument(symbol.to_owned()))?;
+        match self.records.join(books, &instrument, patience) {
+            Ok(book) => {
+                self.joined.insert((instrument.publisher, instrument.id), book.cursor());
+                Ok(Some(book))
+            }
+            Err(ClientError::NotShown(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Gives the records that are there to `sink`, until that says false; waits at most `patience`
     /// for the first.
     fn gather(&mut self, patience: Duration, mut sink: impl FnMut(&[u8]) -> bool) {
@@ -194,10 +248,9 @@ impl Reader {
         for _ in 0..RECORDS_A_LOOK {
             match next {
                 Next::Record(read) => {
-                    let is_wanted = self
-                        .filter
-                        .as_mut()
-                        .is_none_or(|filter| filter.wants(read.record.header()));
+                    let header = read.record.header();
+                    let is_wanted = !is_joined(&mut self.joined, header, read.cursor)
+                        && self.filter.as_mut().is_none_or(|filter| filter.wants(header));
                     if is_wanted && !sink(read.record.as_ref()) {
                         return;
                     }
@@ -217,13 +270,34 @@ impl Reader {
     }
 }
 
+/// Publisher and id of an instrument.
+type Key = (u16, u32);
+
+fn key(header: &RecordHeader) -> Key {
+    (header.publisher_id, header.instrument_id)
+}
+
+/// Whether the record is in the book that was joined; forgets the book with the first that is not.
+#[inline]
+fn is_joined(joined: &mut HashMap<Key, Cursor>, header: &RecordHeader, cursor: Cursor) -> bool {
+    if joined.is_empty() {
+        return false;
+    }
+    let key = key(header);
+    let is_in = joined.get(&key).is_some_and(|&end| cursor < end);
+    if !is_in {
+        joined.remove(&key);
+    }
+    is_in
+}
+
 /// Which instruments are wanted, by symbols that may not be known yet.
 struct Filter {
     symbols: HashSet<String>,
     books: Books,
-    wanted: HashMap<(u16, u32), bool>,
+    wanted: HashMap<Key, bool>,
     /// Instruments whose names have been waited for in vain.
-    nameless: HashSet<(u16, u32)>,
+    nameless: HashSet<Key>,
 }
 
 impl Filter {
@@ -233,7 +307,7 @@ impl Filter {
 
     #[inline]
     fn wants(&mut self, header: &RecordHeader) -> bool {
-        let key = (header.publisher_id, header.instrument_id);
+        let key = key(header);
         match self.wanted.get(&key) {
             Some(&is_wanted) => is_wanted,
             None => header.instrument_id != ALL_INSTRUMENTS && self.ask(key, header),
@@ -242,7 +316,7 @@ impl Filter {
 
     /// Looks the instrument up. One so new that the board does not show it yet is waited for, once.
     #[cold]
-    fn ask(&mut self, key: (u16, u32), header: &RecordHeader) -> bool {
+    fn ask(&mut self, key: Key, header: &RecordHeader) -> bool {
         for _ in 0..NAME_TRIES {
             let instrument = self.books.directory().of(header);
             if let Some(found) = instrument.filter(|found| !found.symbol.is_empty()) {

@@ -98,7 +98,12 @@ def records(socket: str, folder: Path) -> None:
         thread = threading.Thread(target=lambda: arrays.append(batches(other, "mbo")))
         thread.start()
         say("ready")
-        items = list(stream)
+        items = [stream.next() for _ in range(3_000)]
+        # Joins in the midst of it, with records taken ahead that are in the book already.
+        late = session.records(from_start=True)
+        assert late.next(0) is not None
+        book = late.join(symbols[0])
+        items += stream
         thread.join()
         assert gone(items.pop())
         true = by_instrument(replayed(folder))
@@ -107,6 +112,15 @@ def records(socket: str, folder: Path) -> None:
         for instrument, expected in true.items():
             assert mine[instrument] == expected, f"{instrument}: {len(expected)} records"
         same_as_replayed(arrays[0], folder, dbn.MBOMsg)
+        after = [
+            plain(record)
+            for record in replayed(folder)
+            if isinstance(record, dbn.MBOMsg)
+            and record.instrument_id == book.instrument_id
+            and record.sequence > book.sequence
+        ]
+        late_orders = (record for record in late if isinstance(record, dbn.MBOMsg))
+        assert by_instrument(late_orders)[book.instrument_id] == after and book.sequence > 0 and after
         # A batch goes on behind an object, with what was taken ahead of it.
         again = session.records(from_start=True)
         first = again.next(PATIENCE_S)
@@ -182,7 +196,7 @@ def books(socket: str, folder: Path) -> None:
 
 
 def restart(socket: str, folder: Path) -> None:
-    """A stream and its session go on with the next start by themselves."""
+    """A stream and its session go on by themselves with the next start, from its first record."""
     session = wirebook.connect(socket)
     first = session.epoch
     stream = session.records(reattach=True)
@@ -190,6 +204,7 @@ def restart(socket: str, folder: Path) -> None:
     say("ready")
     assert gone(next(stream))
     say("gone")
+    assert sys.stdin.readline() == "go\n"
     event = next(stream)
     assert isinstance(event, wirebook.Reattached) and event.is_next_start
     assert event.epoch == session.epoch != first

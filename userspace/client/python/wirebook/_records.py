@@ -12,7 +12,7 @@ import numpy
 import numpy.typing
 
 from wirebook._layout import layout
-from wirebook._wirebook import Overrun, Reader, WriterGone
+from wirebook._wirebook import Book, Overrun, Reader, WriterGone
 
 try:
     import databento_dbn
@@ -150,6 +150,26 @@ class Records(Iterator[Item]):
             raise Interrupted(event)
         return array[:count]
 
+    def join(self, symbol: str, timeout: float | None = 1.0) -> Book:
+        """The symbol's book at a place from which this stream goes on: from here on it gives those of
+        the instrument's records alone that are not in the book. So begin with this, or after an
+        `Overrun`, and apply what comes.
+
+        Raises `KeyError` where no channel has spoken of the symbol yet, `TimeoutError` where the
+        board does not show that place within `timeout` seconds: it does at the end of the shard's
+        turn, microseconds later, but not within a venue's event that the turn has cut.
+        """
+        book = self._open().join(symbol, timeout)
+
+        def is_in_book(item: Item) -> bool:
+            if isinstance(item, EVENTS):
+                return False
+            of = (item.publisher_id, item.instrument_id)
+            return of == (book.publisher_id, book.instrument_id)
+
+        self._ready = deque(item for item in self._ready if not is_in_book(item))
+        return book
+
     def close(self) -> None:
         """Lets the segment go."""
         self._reader = None
@@ -157,13 +177,17 @@ class Records(Iterator[Item]):
 
     def _pull(self, pull: Callable[[Reader], T], timeout: float | None) -> T | Reattached | None:
         """What the reader gives, or, behind the writer's end, the way to the next start."""
-        if self._reader is None:
-            raise ValueError("the records are closed")
+        reader = self._open()
         if self._is_writer_gone and self._reattach:
-            return self._follow(self._reader, timeout)
-        pulled = pull(self._reader)
+            return self._follow(reader, timeout)
+        pulled = pull(reader)
         self._is_writer_gone = isinstance(pulled, WriterGone)
         return pulled
+
+    def _open(self) -> Reader:
+        if self._reader is None:
+            raise ValueError("the records are closed")
+        return self._reader
 
     def _follow(self, reader: Reader, timeout: float | None) -> Reattached | None:
         # Another stream of the session may have gone ahead.

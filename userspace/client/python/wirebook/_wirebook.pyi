@@ -50,6 +50,9 @@ class Book:
     def instrument_id(self) -> int:
         """The instrument's id, as in its records."""
     @property
+    def publisher_id(self) -> int:
+        """DBN publisher id, as in its records."""
+    @property
     def state(self) -> Literal["warming", "live", "healing", "stale"]:
         """What the book says of itself; only a live one is right."""
     @property
@@ -72,7 +75,7 @@ class Book:
         """Receive time of that event, nanoseconds since the UNIX epoch."""
     @property
     def cursor(self) -> int:
-        """Where in its shard's ring the records begin that are not in the book."""
+        """Where in its shard's ring the records begin that are not in the book: see `Records.join`."""
 
 @final
 class Overrun:
@@ -115,6 +118,7 @@ class Reader:
     def take(
         self, limit: int, timeout: float | None
     ) -> bytes | Overrun | WriterGone | None: ...
+    def join(self, symbol: str, timeout: float | None) -> Book: ...
     def fill(
         self, into: numpy.typing.NDArray[numpy.uint8], rtype: int, timeout: float | None
     ) -> int | Overrun | WriterGone: ...
