@@ -77,7 +77,7 @@ class Objects(unittest.TestCase):
             "from wirebook import _records\n"
             "assert _records._decoder() is _records._plain"
         )
-        subprocess.run([sys.executable, "-c", script], check=True)
+        subprocess.run([sys.executable, "-I", "-c", script], check=True)
 
 
 class Errors(unittest.TestCase):
@@ -93,14 +93,19 @@ class Errors(unittest.TestCase):
 
 
 class Types(unittest.TestCase):
+    def assert_mypy(self, *command: str) -> None:
+        # Away from the sources, so that the package is the one that is installed.
+        with tempfile.TemporaryDirectory() as folder:
+            call = [sys.executable, "-m", *command]
+            mypy = subprocess.run(call, capture_output=True, text=True, cwd=folder)
+        self.assertEqual(mypy.returncode, 0, mypy.stdout + mypy.stderr)
+
     def test_package_and_a_user_of_it_pass_mypy(self) -> None:
-        here = Path(__file__).parent
-        package = Path(wirebook.__file__).parent
-        with tempfile.TemporaryDirectory() as cache:
-            command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", cache]
-            for what in (["--package", package.name], [str(here / "typed.py")]):
-                mypy = subprocess.run([*command, *what], capture_output=True, text=True, cwd=cache)
-                self.assertEqual(mypy.returncode, 0, mypy.stdout + mypy.stderr)
+        self.assert_mypy("mypy", "--strict", "--package", "wirebook")
+        self.assert_mypy("mypy", "--strict", str(Path(__file__).parent / "typed.py"))
+
+    def test_stubs_are_those_of_the_native_half(self) -> None:
+        self.assert_mypy("mypy.stubtest", "wirebook._wirebook")
 
 
 if __name__ == "__main__":

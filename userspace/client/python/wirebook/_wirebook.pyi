@@ -6,6 +6,8 @@ from typing import Literal, final
 import numpy
 import numpy.typing
 
+__all__ = ["Attachment", "Book", "Level", "Overrun", "Reader", "Trade", "WriterGone"]
+
 @final
 class Level:
     """One price of a book."""
