@@ -244,8 +244,11 @@ impl Reader {
         if self.event.is_some() {
             return;
         }
-        let mut next = self.records.next(patience);
-        for _ in 0..RECORDS_A_LOOK {
+        for look in 0..RECORDS_A_LOOK {
+            let next = match look {
+                0 => self.records.next(patience),
+                _ => self.records.poll(),
+            };
             match next {
                 Next::Record(read) => {
                     let header = read.record.header();
@@ -265,7 +268,6 @@ impl Reader {
                 }
                 Next::Nothing => return,
             }
-            next = self.records.poll();
         }
     }
 }

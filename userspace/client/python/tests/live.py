@@ -127,6 +127,10 @@ def records(socket: str, folder: Path) -> None:
         while not isinstance(first, dbn.MBOMsg):
             first = again.next(PATIENCE_S)
         assert len(batches(again, "mbo")) == len(arrays[0]) - 1
+        # All at once, more than are read between two looks for signals.
+        whole = session.records(from_start=True).batch("mbo", len(arrays[0]), timeout=PATIENCE_S)
+        assert len(whole) > 5_000
+        same_as_replayed(whole, folder, dbn.MBOMsg)
         same_as_replayed(batches(session.records(from_start=True), "status"), folder, dbn.StatusMsg)
         definitions = batches(session.records(from_start=True), "definition")
         same_as_replayed(definitions, folder, dbn.InstrumentDefMsg)

@@ -97,13 +97,15 @@ class Session:
         """Attaches again after the appliance's end, to whichever start answers within `timeout`
         seconds. After another start, records must be asked for anew; books are the new ones.
 
-        Raises `TimeoutError` where nobody answered in time; this can then be called again.
+        Raises `TimeoutError` where nobody answered in time; this can then be called again. Raises
+        `ConnectionError` where who answers speaks another ABI version.
         """
         is_next_start = self._attached().reconnect(timeout)
         return Reattached(self.epoch, is_next_start)
 
     def close(self) -> None:
-        """Lets the segment go, and ends all records of this session."""
+        """Lets the segment go, and closes all records of this session; a wait for one that is under
+        way in another thread goes on until something comes."""
         self._attachment = None
         for records in self._records:
             records.close()
