@@ -75,6 +75,8 @@ pub struct SegmentConfig {
     pub refresh_slots: usize,
     /// Least time from one whole book in the refresh ring to the next, in microseconds.
     pub refresh_us: u64,
+    /// Shards wake readers that sleep: one system call a turn in which something was published.
+    pub wake_readers: bool,
     /// Where readers get the segment; absent, `/run/wirebook/NAME.sock` where that folder can be
     /// written.
     pub socket: Option<PathBuf>,
@@ -257,6 +259,7 @@ impl Default for SegmentConfig {
             schemas: Published::default(),
             refresh_slots: 1 << 17,
             refresh_us: 50,
+            wake_readers: false,
             socket: None,
             socket_mode: 0o660,
             socket_group: None,

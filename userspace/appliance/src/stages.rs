@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wirebook_machine::{Book, BookSink, Level};
 use wirebook_model::dbn::RecordRef;
 use wirebook_model::{BookState, Event, Packet, RecordSink, VenueEvent};
+use wirebook_shm::Waker;
 use wirebook_shm::board::{BoardWriter, CELL_LEVELS, Cell, CellLevel};
 use wirebook_shm::ring::{Cursor, GatedWriter, GatingReader, PushError, Writer};
 use wirebook_telemetry::StageHistogram;
@@ -284,6 +285,8 @@ pub struct ShardStage<S = ShardSink> {
     pub incidents: IncidentSender,
     /// Shows whole books to readers that missed some of their records.
     pub refresh: Option<Refresh>,
+    /// Wakes readers that sleep, where they are to be woken.
+    pub waker: Option<Waker>,
 }
 
 impl<S: Output> ShardStage<S> {
@@ -358,6 +361,9 @@ impl<S: Output> ShardStage<S> {
         }
         // Also where nothing was found: a book may have fallen.
         self.show_changed();
+        if found && let Some(waker) = &self.waker {
+            waker.wake();
+        }
         found
     }
 

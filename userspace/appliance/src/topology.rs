@@ -275,6 +275,7 @@ fn build_shards(
             bad_slots: 0,
             incidents,
             refresh: refresh(config, segment, number, housekeeping)?,
+            waker: config.segment.wake_readers.then(|| segment.waker()),
         });
     }
     let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);

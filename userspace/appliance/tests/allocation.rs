@@ -126,6 +126,7 @@ fn through_rings(protocol: Protocol, frames: &Frames, messages: u64) {
         bad_slots: 0,
         incidents: incidents(0, Vec::new()).0,
         refresh: None,
+        waker: None,
     };
     // With the stop asked for already, a run is one that empties its mailboxes and returns.
     let stop = AtomicBool::new(true);

@@ -86,7 +86,8 @@ impl Seen {
                 self.tops.push((book.instrument_id(), book.sequence() as u32, hash_of(&levels)));
             }
         }
-        let mut records = session.records().unwrap().healing().unwrap();
+        let mut records = session.records().unwrap();
+        records.heal().unwrap();
         let mut plains = HashMap::<u32, Plain>::new();
         let mut left = HashMap::<u32, u32>::new();
         let (mut healed, mut more) = (0, 50);
@@ -204,10 +205,12 @@ fn whoever_joins_at_any_moment_has_right_books() {
 #[test]
 fn a_reader_that_was_lapped_has_right_books_again() {
     let Some(stage) = busy(62, 20_000) else { return };
-    let small = at(&stage.socket(), 2).replace("output_slots = 65536", "output_slots = 512");
+    let small = "output_slots = 512\nwake_readers = true";
+    let small = at(&stage.socket(), 2).replace("output_slots = 65536", small);
     let appliance = Appliance::start(&stage.wire, &small, &[]);
     let session = Session::connect(stage.socket()).unwrap();
-    let mut records = session.records().unwrap().from_start().healing().unwrap();
+    let mut records = session.records().unwrap().from_start();
+    records.heal().unwrap();
     let mut plains = HashMap::<u32, Plain>::new();
     let (mut overruns, mut taken) = (0, 0);
     std::thread::scope(|scope| {
@@ -264,7 +267,7 @@ fn without_orders_published_nobody_can_heal() {
         at(&stage.socket(), 1).replace("[segment]\n", "[segment]\nschemas = [\"mbp-1\"]\n");
     let appliance = Appliance::start(&stage.wire, &levels, &[]);
     let session = Session::connect(stage.socket()).unwrap();
-    let refused = session.records().unwrap().healing().err().unwrap().to_string();
+    let refused = session.records().unwrap().heal().unwrap_err().to_string();
     assert!(refused.contains("schema mbo"), "{refused}");
     appliance.signal(Signal::SIGTERM);
     appliance.finish();

@@ -165,3 +165,14 @@ fn python_is_told_of_its_overrun() {
     reader.tell("go");
     reader.finish();
 }
+
+#[test]
+fn python_has_every_order_of_a_session_that_it_missed() {
+    let (Some(python), Some(stage)) = (python(), Stage::new(64)) else { return };
+    let appliance = stage.start(2, &[]);
+    stage.play();
+    appliance.await_packets(stage.market.frames.len() as u64);
+    Reader::start(&python, &stage, "heal").finish();
+    appliance.signal(Signal::SIGTERM);
+    appliance.finish();
+}

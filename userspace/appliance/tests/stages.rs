@@ -63,6 +63,7 @@ fn stages_into<S: Output>(
         bad_slots: 0,
         incidents: incidents(0, Vec::new()).0,
         refresh: None,
+        waker: None,
     };
     (Worker::new(lines, LIMITS.instruments, router).unwrap(), stage)
 }

@@ -53,12 +53,12 @@ enum Stage {
 }
 
 impl Healer {
-    /// A healer of a reader that has missed what was published so far.
-    pub(crate) fn new(refresh: ObservingReader, board: BoardReader) -> Self {
+    /// A healer of a reader that stands at the start, or has missed what was published so far.
+    pub(crate) fn new(refresh: ObservingReader, board: BoardReader, from_start: bool) -> Self {
         Self {
             refresh,
             board,
-            stage: Stage::Missed,
+            stage: if from_start { Stage::Whole } else { Stage::Missed },
             pending: HashSet::new(),
             begun: None,
             records: Vec::new(),

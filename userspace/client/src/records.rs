@@ -9,9 +9,9 @@
 //! is not waited for. So between shards the order is that of `ts_recv` but for what a slower shard
 //! publishes late, and nothing waits for a quiet instrument.
 //!
-//! **Waiting** costs the writer nothing: it knows of no reader and wakes none. A futex would need the
-//! writer to make a system call, or at least to store a word, for readers that are mostly not there.
-//! So a reader that may not burn its core sleeps, and looks again after 50 µs to 1 ms.
+//! **Waiting** costs the writer nothing unless it was asked to wake readers (`segment.wake_readers`):
+//! then a reader that may not burn its core sleeps on a futex until something comes. Else it sleeps
+//! for a while and looks again, after 50 µs to 1 ms.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -32,6 +32,8 @@ use crate::session::ClientError;
 const SPINS: u32 = 2_000;
 /// The first and the longest sleep of a reader that waits by sleeping.
 const SLEEPS: [Duration; 2] = [Duration::from_micros(50), Duration::from_millis(1)];
+/// The longest sleep of a reader that is woken: whole books wake nobody.
+const WOKEN_SLEEP: Duration = Duration::from_millis(20);
 /// Looks without a find between two looks at clock and heartbeat.
 const LOOKS_A_CLOCK: u32 = 64;
 
@@ -42,7 +44,8 @@ pub enum Wait {
     Spin,
     /// Spins for a moment, then yields to other threads of its core.
     SpinThenYield,
-    /// Spins for a moment, then sleeps, at most 1 ms at a time.
+    /// Spins for a moment, then sleeps until the writer wakes its readers, or where it wakes none, at
+    /// most 1 ms at a time.
     #[default]
     Sleep,
 }
@@ -156,17 +159,19 @@ impl Records {
     ///
     /// # Errors
     ///
-    /// [`ClientError::NoOrders`] where the appliance publishes none.
-    pub fn healing(mut self) -> Result<Self, ClientError> {
-        for ring in &mut self.rings {
+    /// [`ClientError::NoOrders`] where the appliance publishes none; the stream is then as it was.
+    pub fn heal(&mut self) -> Result<(), ClientError> {
+        let healer = |ring: &Ring| {
             let refresh = self.view.observe(&names::refresh(ring.shard));
             let refresh = refresh.map_err(|_| ClientError::NoOrders)?;
             let board = self.view.board(&names::board(ring.shard))?;
-            let mut healer = Healer::new(refresh, board);
-            healer.restart(ring.position() == Cursor::default());
+            Ok(Healer::new(refresh, board, ring.position() == Cursor::default()))
+        };
+        let healers = self.rings.iter().map(healer).collect::<Result<Vec<_>, ClientError>>()?;
+        for (ring, healer) in self.rings.iter_mut().zip(healers) {
             ring.healer = Some(healer);
         }
-        Ok(self)
+        Ok(())
     }
 
     /// Instruments whose orders are withheld until their book has come; `None` where it is not known
@@ -233,6 +238,7 @@ impl Records {
         let mut looks: u32 = 0;
         let mut sleep = SLEEPS[0];
         loop {
+            let wakes = self.view.wakes();
             if let Some(ring) = self.look() {
                 return self.give(ring);
             }
@@ -250,8 +256,12 @@ impl Records {
             match self.wait {
                 Wait::Sleep if is_long => {
                     let left = patience.saturating_sub(begun.elapsed());
-                    std::thread::sleep(sleep.min(left));
-                    sleep = (sleep * 2).min(SLEEPS[1]);
+                    if let Some(seen) = wakes {
+                        self.view.sleep(seen, WOKEN_SLEEP.min(left));
+                    } else {
+                        std::thread::sleep(sleep.min(left));
+                        sleep = (sleep * 2).min(SLEEPS[1]);
+                    }
                 }
                 Wait::SpinThenYield if is_long => std::thread::yield_now(),
                 _ => std::hint::spin_loop(),

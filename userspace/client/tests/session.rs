@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Start, cell, path, push};
+use common::{Start, cell, path, push, refresh};
 use dbn::MboMsg;
 use wirebook_client::{Next, Reattached, Records, Session, Wait};
+use wirebook_shm::refresh::{BEGINS, RefreshMark};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -107,6 +108,43 @@ fn an_overrun_is_told_with_what_was_missed() {
     assert!(matches!(from_start.poll(), Next::Overrun { missed_slots: 201, .. }));
 }
 
+#[test]
+fn a_book_is_given_where_it_holds_and_its_instrument_is_silent_until_then() {
+    let mut start = Start::new(path(), 1);
+    for (place, id) in [(0, 1), (1, 2)] {
+        start.boards[0].publish(place, &cell(id, 0, 0)).unwrap();
+    }
+    start.push(0, 1, 1, 0);
+    start.push(0, 2, 2, 0);
+    start.rings[0].mark_shown();
+    // Of before the reader's time.
+    refresh(&mut start.refreshes[0], 1, 2, [90, 91]);
+    let mut records = start.session().records().unwrap();
+    records.heal().unwrap();
+    assert_eq!((sequences(&mut records), records.pending()), (vec![], Some(2)));
+    start.push(0, 1, 3, 0);
+    assert_eq!(sequences(&mut records), []);
+    // One that is not finished holds nowhere; the next does, between records 4 and 5.
+    let mut unfinished = RefreshMark { publisher: 2, instrument_id: 2, ..RefreshMark::default() };
+    unfinished.kind = BEGINS;
+    start.refreshes[0].push_bytes(unfinished.bytes()).unwrap();
+    start.push(0, 2, 4, 0);
+    refresh(&mut start.refreshes[0], 2, 4, [20, 21]);
+    start.push(0, 2, 5, 0);
+    start.push(0, 1, 6, 0);
+    assert_eq!((sequences(&mut records), records.pending()), (vec![20, 21, 5], Some(1)));
+    refresh(&mut start.refreshes[0], 1, 6, [10, 11]);
+    assert_eq!((sequences(&mut records), records.pending()), (vec![10, 11], Some(0)));
+    start.push(0, 1, 7, 0);
+    assert_eq!(sequences(&mut records), [7]);
+    // Lapped, it begins anew, once the board shows all that was missed.
+    (0..100).for_each(|number| start.push(0, 1, number, 0));
+    assert!(matches!(records.poll(), Next::Overrun { .. }));
+    assert_eq!((sequences(&mut records), records.pending()), (vec![], None));
+    start.rings[0].mark_shown();
+    assert_eq!((sequences(&mut records), records.pending()), (vec![], Some(2)));
+}
+
 /// A reader that joins at any moment has, with the book and the records behind its cursor, every
 /// record of the instrument once: the book says how many there were, the records are numbered.
 #[test]
@@ -117,7 +155,7 @@ fn a_reader_joins_without_a_gap() {
     start.boards[0].publish(2, &cell(3, 0, 0)).unwrap();
     let session = start.session();
     let stop = AtomicBool::new(false);
-    let Start { mut rings, mut boards, segment, socket: _socket } = start;
+    let Start { mut rings, mut boards, segment, socket: _socket, .. } = start;
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut counts = [0_u32; 3];

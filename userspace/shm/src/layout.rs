@@ -21,12 +21,12 @@ pub const ABI_VERSION: u32 = 1;
 /// Where the first ring or board lies.
 pub(crate) const HEADER_BYTES: usize = size_of::<Header>();
 /// Rings and boards that a segment holds at most.
-const ENTRIES_MAX: usize = 510;
+const ENTRIES_MAX: usize = 509;
 /// Alignment of every ring and board: a pair of cache lines.
 const ENTRY_ALIGN_BYTES: usize = 128;
 const NAME_BYTES: usize = 32;
 
-/// What lies at offset 0 of a segment. Everything but the heartbeat stays as it was created.
+/// What lies at offset 0 of a segment. Everything but heartbeat and wakes stays as it was created.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct Header {
@@ -43,11 +43,21 @@ pub(crate) struct Header {
     /// When the writer last said that it lives, on a line of its own.
     heartbeat_ns: u64,
     reserved_line: [u64; 7],
+    /// How often the writer has woken readers, in the low 32 bits: where readers sleep.
+    wakes: u64,
+    /// 1 where the writer wakes readers at all.
+    wakes_readers: u64,
+    reserved_wakes: [u64; 6],
     pub(crate) entries: [Entry; ENTRIES_MAX],
 }
 
 /// Index of the heartbeat among the header's 64-bit words.
 pub(crate) const HEARTBEAT_WORD: usize = std::mem::offset_of!(Header, heartbeat_ns) / 8;
+
+/// Index of the wakes among the header's 64-bit words.
+pub(crate) const WAKES_WORD: usize = std::mem::offset_of!(Header, wakes) / 8;
+/// Index of the word that says whether there are any.
+pub(crate) const WAKES_READERS_WORD: usize = std::mem::offset_of!(Header, wakes_readers) / 8;
 
 /// One ring or board in the layout table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -326,7 +336,9 @@ mod tests {
         assert_eq!(HEADER_BYTES, 32_768);
         assert_eq!(offset_of!(Header, epoch), 16);
         assert_eq!(offset_of!(Header, heartbeat_ns), 64);
-        assert_eq!(offset_of!(Header, entries), 128);
+        assert_eq!(offset_of!(Header, wakes), 128);
+        assert_eq!(offset_of!(Header, wakes_readers), 136);
+        assert_eq!(offset_of!(Header, entries), 192);
         assert_eq!(size_of::<Entry>(), 64);
         let plan = layout().plan().unwrap();
         let places: Vec<_> = plan.entries.iter().map(|e| (e.offset, e.size_bytes)).collect();
@@ -359,8 +371,8 @@ mod tests {
         assert!(refused(layout().board("x".repeat(33), 1)).contains("visible ASCII"));
         assert!(refused(layout().open_ring("odd", 3)).contains("power of two"));
         assert!(refused(layout().board("b", usize::MAX / 600)).contains("address space"));
-        let many = (0..511).fold(SegmentLayout::new(), |all, n| all.board(n.to_string(), 1));
-        assert!(refused(many).contains("at most 510"));
+        let many = (0..510).fold(SegmentLayout::new(), |all, n| all.board(n.to_string(), 1));
+        assert!(refused(many).contains("at most 509"));
     }
 
     #[test]
@@ -373,7 +385,7 @@ mod tests {
             |h| h.abi_version += 1,
             |h| h.header_bytes = 0,
             |h| h.segment_bytes += 4096,
-            |h| h.entry_count = 511,
+            |h| h.entry_count = 510,
             |h| h.entries[0].kind = 9,
             |h| h.entries[0].kind = EntryKind::Board as u32,
             |h| h.entries[0].name = [0xff; NAME_BYTES],

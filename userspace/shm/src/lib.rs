@@ -41,8 +41,12 @@ mod sync;
 #[cfg(loom)]
 pub mod sync;
 mod view;
+#[cfg(not(loom))]
+mod wake;
 
 #[cfg(not(loom))]
 pub use layout::{ABI_VERSION, EntryKind, LayoutError, SegmentLayout};
 #[cfg(not(loom))]
 pub use segment::{PageKind, Segment, SegmentError, SegmentView};
+#[cfg(not(loom))]
+pub use wake::Waker;

@@ -12,7 +12,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fmt, io};
 
 use nix::errno::Errno;
@@ -31,6 +31,7 @@ use crate::layout::{
 use crate::mapping::Mapping;
 use crate::ring::{GatedWriter, GatingReader, ObservingReader, Ring, Writer, shape};
 use crate::view::View;
+use crate::wake::{self, Waker};
 
 /// The pages under a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +178,11 @@ impl Segment {
         self.header[HEARTBEAT_WORD].store(now_ns, Ordering::Relaxed);
     }
 
+    /// What wakes sleeping readers; with the first, readers learn that they will be woken.
+    pub fn waker(&self) -> Waker {
+        Waker::new(self.header.clone())
+    }
+
     /// A descriptor of the segment to give to a reader: opened for reading only.
     ///
     /// # Errors
@@ -315,6 +321,18 @@ impl SegmentView {
     /// When the writer last said that it lives, by its clock; 0 before the first time.
     pub fn heartbeat_ns(&self) -> u64 {
         self.words[HEARTBEAT_WORD].load(Ordering::Relaxed)
+    }
+
+    /// How often the writer has woken sleeping readers; `None` where it wakes none. Look at this
+    /// first, then at what may have come, then [`sleep`](Self::sleep).
+    pub fn wakes(&self) -> Option<u32> {
+        wake::wakes(&self.words)
+    }
+
+    /// Sleeps until the writer has woken readers once more than those `seen` times, or for
+    /// `patience`; it may also end for no reason.
+    pub fn sleep(&self, seen: u32, patience: Duration) {
+        wake::sleep(&self.words, seen, patience);
     }
 
     fn find(

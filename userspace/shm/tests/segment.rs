@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
 use pool::Pool;
@@ -46,6 +47,36 @@ fn a_view_finds_what_the_segment_was_laid_out_with() {
     assert!(matches!(view.observe("board-0"), Err(SegmentError::NoSuchEntry { .. })));
     assert!(matches!(view.board("output-0"), Err(SegmentError::NoSuchEntry { .. })));
     assert_ne!(self::segment().epoch(), segment.epoch());
+}
+
+#[test]
+fn a_reader_sleeps_until_it_is_woken() {
+    const LONG: Duration = Duration::from_secs(20);
+    let segment = segment();
+    let view = SegmentView::open(segment.share().unwrap()).unwrap();
+    assert_eq!(view.wakes(), None);
+    let waker = segment.waker();
+    let seen = view.wakes().unwrap();
+    std::thread::scope(|scope| {
+        let sleeper = scope.spawn(|| {
+            let begun = Instant::now();
+            while view.wakes() == Some(seen) {
+                view.sleep(seen, LONG);
+            }
+            begun.elapsed()
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!sleeper.is_finished());
+        waker.wake();
+        assert!(sleeper.join().unwrap() < LONG);
+    });
+    // Woken before it slept: it does not sleep.
+    let begun = Instant::now();
+    view.sleep(seen, LONG);
+    assert!(begun.elapsed() < LONG);
+    let now = view.wakes().unwrap();
+    assert_eq!(now, seen + 1);
+    view.sleep(now, Duration::from_millis(5));
 }
 
 #[test]

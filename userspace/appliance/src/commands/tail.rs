@@ -86,8 +86,11 @@ fn follow(
 
 fn records(args: &TailArgs, session: &Session, from_start: bool) -> anyhow::Result<Records> {
     let records = session.records()?.waiting(Wait::Sleep);
-    let records = if from_start { records.from_start() } else { records };
-    Ok(if args.heal { records.healing()? } else { records })
+    let mut records = if from_start { records.from_start() } else { records };
+    if args.heal {
+        records.heal()?;
+    }
+    Ok(records)
 }
 
 /// The next start, once there is one; `None` where a stop came first.

@@ -141,6 +141,7 @@ impl Venue {
             bad_slots: 0,
             incidents: incidents(0, Vec::new()).0,
             refresh: None,
+            waker: None,
         };
         Self {
             exchange: Exchange::new(packing.session),

@@ -109,6 +109,8 @@ typedef enum wirebook_result {
   WIREBOOK_RESULT_WRITER_GONE = 10,
   // A mistake in this library. The handle can only be closed.
   WIREBOOK_RESULT_INTERNAL = 11,
+  // The appliance publishes no records of schema mbo, so it has no order-level books to give.
+  WIREBOOK_RESULT_NO_ORDERS = 12,
 } wirebook_result;
 
 // What a book says of itself. Only a live one is to be traded on.
@@ -248,8 +250,10 @@ typedef struct wirebook_book {
   uint32_t bids_count;
   // Levels in `asks`.
   uint32_t asks_count;
+  // Why it is stale: a `wirebook_stale_reason`, or `UINT32_MAX`.
+  uint32_t stale_reason;
   // Zero.
-  uint64_t reserved[4];
+  uint32_t reserved[7];
   // Best bid first; zero behind the last.
   struct wirebook_level bids[WIREBOOK_LEVELS];
   // Best ask first; zero behind the last.
@@ -755,6 +759,18 @@ void wirebook_records_close(struct wirebook_records *records);
 // Goes back to the first record of this start. Where that is overwritten, the first that comes is an
 // overrun.
 enum wirebook_result wirebook_records_from_start(struct wirebook_records *records);
+
+// Keeps a reader's own order-level books right, whatever it misses, from now on. Of an instrument of
+// which something was missed, by joining late or by an overrun, no `wirebook_mbo_msg` is given until
+// its whole book has come from memory: a clear and an add for each order, flagged
+// `WIREBOOK_FLAG_SNAPSHOT`, the last one `WIREBOOK_FLAG_LAST` too; then every record from there on.
+// Records of other schemas are given as ever. Fails with `WIREBOOK_RESULT_NO_ORDERS` where the
+// appliance publishes no orders.
+enum wirebook_result wirebook_records_heal(struct wirebook_records *records);
+
+// How many instruments' orders are withheld until their book has come; `UINT64_MAX` where it is not
+// known yet, 0 for null.
+uint64_t wirebook_records_pending(const struct wirebook_records *records);
 
 // Waits in this way from now on: a `wirebook_wait`.
 enum wirebook_result wirebook_records_wait(struct wirebook_records *records, int32_t wait);

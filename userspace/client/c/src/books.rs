@@ -35,6 +35,25 @@ pub enum wirebook_state {
     Stale = 4,
 }
 
+/// Why a book is stale. Reasons may be added; `UINT32_MAX` stands for one that this library does not
+/// know.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum wirebook_stale_reason {
+    /// It is not stale.
+    None = 0,
+    /// The channel missed messages that nothing repairs.
+    Gap = 1,
+    /// The venue spoke of an order that the book does not hold.
+    UnknownOrder = 2,
+    /// A limit of the shard kept something out of the book.
+    Limit = 3,
+    /// The code that keeps the book failed.
+    Fault = 4,
+    /// The book was not what the model book beside it was.
+    SelfCheck = 5,
+}
+
 /// One instrument of one channel, in one start of the appliance.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -91,8 +110,10 @@ pub struct wirebook_book {
     pub bids_count: u32,
     /// Levels in `asks`.
     pub asks_count: u32,
+    /// Why it is stale: a `wirebook_stale_reason`, or `UINT32_MAX`.
+    pub stale_reason: u32,
     /// Zero.
-    pub reserved: [u64; 4],
+    pub reserved: [u32; 7],
     /// Best bid first; zero behind the last.
     pub bids: [wirebook_level; WIREBOOK_LEVELS],
     /// Best ask first; zero behind the last.
@@ -248,7 +269,8 @@ impl wirebook_book {
             cursor: book.cursor().get(),
             bids_count: book.bids().len() as u32,
             asks_count: book.asks().len() as u32,
-            reserved: [0; 4],
+            stale_reason: book.stale_reason().map_or(u32::MAX, |reason| reason as u32),
+            reserved: [0; 7],
             bids: levels(book.bids()),
             asks: levels(book.asks()),
         }

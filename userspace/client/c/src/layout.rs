@@ -169,6 +169,7 @@ fn the_shapes_of_the_abi() {
     assert_eq!(book, [56, 88]);
     let book = [offset_of!(wirebook_book, bids_count), offset_of!(wirebook_book, bids)];
     assert_eq!(book, [96, 136]);
+    assert_eq!(offset_of!(wirebook_book, stale_reason), 104);
     assert_eq!(offset_of!(wirebook_book, asks), 376);
     let results = [wirebook_result::Ok, wirebook_result::Unreachable, wirebook_result::Internal];
     assert_eq!(results.map(|result| result as i32), [0, 2, 11]);

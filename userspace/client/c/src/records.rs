@@ -110,6 +110,25 @@ pub extern "C" fn wirebook_records_from_start(
     answer(|| change(records, Records::from_start))
 }
 
+/// Keeps a reader's own order-level books right, whatever it misses, from now on. Of an instrument of
+/// which something was missed, by joining late or by an overrun, no `wirebook_mbo_msg` is given until
+/// its whole book has come from memory: a clear and an add for each order, flagged
+/// `WIREBOOK_FLAG_SNAPSHOT`, the last one `WIREBOOK_FLAG_LAST` too; then every record from there on.
+/// Records of other schemas are given as ever. Fails with `WIREBOOK_RESULT_NO_ORDERS` where the
+/// appliance publishes no orders.
+#[unsafe(no_mangle)]
+pub extern "C" fn wirebook_records_heal(records: Option<&mut wirebook_records>) -> wirebook_result {
+    answer(|| Ok(whole(records)?.heal()?))
+}
+
+/// How many instruments' orders are withheld until their book has come; `UINT64_MAX` where it is not
+/// known yet, 0 for null.
+#[unsafe(no_mangle)]
+pub extern "C" fn wirebook_records_pending(records: Option<&wirebook_records>) -> u64 {
+    let records = records.and_then(|mine| mine.records.as_ref());
+    records.map_or(0, |records| records.pending().map_or(u64::MAX, |pending| pending as u64))
+}
+
 /// Waits in this way from now on: a `wirebook_wait`.
 #[unsafe(no_mangle)]
 pub extern "C" fn wirebook_records_wait(

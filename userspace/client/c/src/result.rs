@@ -38,6 +38,8 @@ pub enum wirebook_result {
     WriterGone = 10,
     /// A mistake in this library. The handle can only be closed.
     Internal = 11,
+    /// The appliance publishes no records of schema mbo, so it has no order-level books to give.
+    NoOrders = 12,
 }
 
 /// Why a call failed.
@@ -71,6 +73,7 @@ impl From<ClientError> for Failure {
             ClientError::Board(BoardError::NoSuchCell { .. }) => R::NoSuchInstrument,
             ClientError::Board(BoardError::Contended) => R::Contended,
             ClientError::OtherShard(_) => R::OtherShard,
+            ClientError::NoOrders => R::NoOrders,
             ClientError::NotShown(_) => R::NotShown,
             ClientError::WriterGone => R::WriterGone,
         };

@@ -12,7 +12,7 @@ use crate::dbn_records::wirebook_mbo_msg;
 use crate::records::*;
 use crate::result::{answer, wirebook_last_error, wirebook_result as R};
 use crate::session::*;
-use crate::writer::{Start, cell, path};
+use crate::writer::{Start, cell, path, refresh};
 
 const PATIENCE_NS: u64 = 20_000_000_000;
 
@@ -184,6 +184,31 @@ fn records_overruns_and_the_writers_end() {
     assert_eq!(next(&mut all, 0).0, wirebook_kind::Overrun);
     wirebook_records_close(Some(all));
     wirebook_records_close(Some(second));
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "a session needs a socket and a memfd")]
+fn whole_books_come_where_something_was_missed() {
+    let mut start = Start::new(path(), 1);
+    start.boards[0].publish(0, &cell(7, 0, 0)).unwrap();
+    start.push(0, 7, 1, 0);
+    start.rings[0].mark_shown();
+    let session = session(&start);
+    let mut records = made(|place| wirebook_records_open(Some(&session), place)).unwrap();
+    assert_eq!(wirebook_records_heal(None), R::InvalidArgument);
+    assert_eq!(wirebook_records_pending(None), 0);
+    assert_eq!(wirebook_records_heal(Some(&mut records)), R::Ok);
+    assert_eq!(wirebook_records_pending(Some(&records)), u64::MAX);
+    assert_eq!(next(&mut records, 0).0, wirebook_kind::Nothing);
+    start.push(0, 7, 2, 0);
+    assert_eq!(next(&mut records, 0).0, wirebook_kind::Nothing);
+    assert_eq!(wirebook_records_pending(Some(&records)), 1);
+    refresh(&mut start.refreshes[0], 7, 2, [10, 11]);
+    for expected in [10, 11] {
+        let (kind, found) = next(&mut records, PATIENCE_NS);
+        assert_eq!((kind, sequence(&found)), (wirebook_kind::Record, expected));
+    }
+    assert_eq!(wirebook_records_pending(Some(&records)), 0);
 }
 
 #[test]

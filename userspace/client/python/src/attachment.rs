@@ -94,6 +94,7 @@ impl Attachment {
         symbols: Option<HashSet<String>>,
         from_start: bool,
         wait: &str,
+        heal: bool,
     ) -> PyResult<Reader> {
         let wait = match wait {
             "spin" => Wait::Spin,
@@ -110,7 +111,10 @@ impl Attachment {
             None => session.records(),
         };
         let records = records.map_err(raised)?.waiting(wait);
-        let records = if from_start { records.from_start() } else { records };
+        let mut records = if from_start { records.from_start() } else { records };
+        if heal {
+            records.heal().map_err(raised)?;
+        }
         Reader::new(session, records, symbols).map_err(raised)
     }
 

@@ -2,7 +2,7 @@
 
 use dbn::FIXED_PRICE_SCALE;
 use pyo3::prelude::*;
-use wirebook_client as client;
+use wirebook_client::{self as client, BookState, StaleReason};
 
 /// The ten best levels of one book at one moment.
 #[pyclass(frozen, module = "wirebook")]
@@ -32,6 +32,14 @@ impl Book {
     #[getter]
     fn state(&self) -> &'static str {
         self.0.state().name()
+    }
+
+    /// Why it is stale: "gap", "unknown-order", "limit", "fault", "self-check" or "unknown"; `None`
+    /// where it is not.
+    #[getter]
+    fn stale_reason(&self) -> Option<&'static str> {
+        let is_stale = self.0.state() == BookState::Stale;
+        is_stale.then(|| self.0.stale_reason().map_or("unknown", StaleReason::name))
     }
 
     /// Up to ten levels, best bid first.

@@ -18,7 +18,7 @@ pub(crate) fn raised(error: ClientError) -> PyErr {
             PyConnectionError::new_err(error.to_string())
         }
         ClientError::NoSuchInstrument(symbol) => PyKeyError::new_err(symbol),
-        ClientError::NoSuchShard { .. } | ClientError::OtherShard(_) => {
+        ClientError::NoSuchShard { .. } | ClientError::OtherShard(_) | ClientError::NoOrders => {
             PyValueError::new_err(error.to_string())
         }
         ClientError::Segment(_) | ClientError::Board(_) | ClientError::NotShown(_) => {

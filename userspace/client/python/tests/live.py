@@ -20,6 +20,8 @@ import wirebook
 
 PATIENCE_S = 15.0
 WHOLE_MARKET = 0
+# Flags of a record, as DBN numbers them.
+F_LAST, F_SNAPSHOT = 128, 32
 
 
 def plain(record: dbn.DBNRecord) -> tuple[str, bytes]:
@@ -84,6 +86,38 @@ def same_as_replayed(array: numpy.ndarray, folder: Path, kind: type) -> None:
 
     array, true = comparable(array), comparable(true)
     assert len(true) > 0 and array.tobytes() == true.tobytes(), (kind, len(array), len(true))
+
+
+def heal(socket: str, folder: Path) -> None:
+    """Who comes when all has been said has every order by the refresh ring."""
+    true = json.loads((folder / "books.json").read_text())
+    orders = defaultdict(dict)
+    whole = set()
+    with wirebook.connect(socket) as session:
+        stream = session.records(heal=True)
+        while len(whole) < len(true):
+            record = stream.next(PATIENCE_S)
+            assert record is not None, whole
+            if not isinstance(record, dbn.MBOMsg):
+                continue
+            assert record.flags & F_SNAPSHOT, record
+            book = orders[session.symbol(record)]
+            if record.action == dbn.Action.CLEAR:
+                book.clear()
+            elif record.action == dbn.Action.ADD:
+                book[record.order_id] = (record.side, record.price, record.size)
+            if record.flags & F_LAST:
+                whole.add(session.symbol(record))
+        for symbol, sides in true.items():
+            assert session.books[symbol].stale_reason is None
+            for name, side, best_first in [("bids", dbn.Side.BID, -1), ("asks", dbn.Side.ASK, 1)]:
+                levels = defaultdict(lambda: [0, 0])
+                for of, price, size in orders[symbol].values():
+                    if of == side:
+                        levels[price] = [levels[price][0] + size, levels[price][1] + 1]
+                prices = sorted(levels, key=lambda price: best_first * price)[:10]
+                found = [[price, *levels[price]] for price in prices]
+                assert found == sides[name], (symbol, name, found, sides[name])
 
 
 def records(socket: str, folder: Path) -> None:
@@ -255,7 +289,7 @@ def overrun(socket: str, folder: Path) -> None:
     assert other.next(timeout=0.01) is None
 
 
-SCENARIOS: list[Callable[[str, Path], None]] = [records, books, restart, overrun]
+SCENARIOS: list[Callable[[str, Path], None]] = [records, heal, books, restart, overrun]
 
 if __name__ == "__main__":
     faulthandler.dump_traceback_later(90, exit=True)

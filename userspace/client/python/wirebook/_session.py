@@ -66,6 +66,7 @@ class Session:
         from_start: bool = False,
         wait: Literal["spin", "spin-then-yield", "sleep"] = "sleep",
         reattach: bool = False,
+        heal: bool = False,
     ) -> Records:
         """The records of one shard or of all, from the next that is published.
 
@@ -73,6 +74,11 @@ class Session:
         for. `from_start` goes back to the first record of this start; where that is overwritten, the
         first item is an `Overrun`. `wait` says how to wait: "spin" never gives the core away,
         "spin-then-yield" lets others of the core run, "sleep" looks again after at most 1 ms.
+
+        With `heal`, books kept from the stream are right whatever it misses: of an instrument of
+        which something was missed, by joining late or by an `Overrun`, no order's record is given
+        until its whole book has come from memory, as records flagged `F_SNAPSHOT`. Raises
+        `ValueError` where the appliance publishes no orders.
 
         With `reattach` the stream goes on with the appliance's next start, from its first record;
         without, it ends with the appliance.
@@ -82,7 +88,7 @@ class Session:
         names = None if symbols is None else set(symbols)
 
         def reader(from_start: bool) -> Reader:
-            return self._attached().reader(shard, names, from_start, wait)
+            return self._attached().reader(shard, names, from_start, wait, heal)
 
         records = Records(self, reader, reader(from_start), reattach)
         self._records.add(records)

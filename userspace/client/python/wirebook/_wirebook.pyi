@@ -58,6 +58,11 @@ class Book:
     def state(self) -> Literal["warming", "live", "healing", "stale"]:
         """What the book says of itself; only a live one is right."""
     @property
+    def stale_reason(
+        self,
+    ) -> Literal["gap", "unknown-order", "limit", "fault", "self-check", "unknown"] | None:
+        """Why it is stale; `None` where it is not."""
+    @property
     def bids(self) -> list[Level]:
         """Up to ten levels, best bid first."""
     @property
@@ -109,7 +114,12 @@ class Attachment:
     def symbols(self) -> list[str]: ...
     def symbol(self, publisher_id: int, instrument_id: int) -> str | None: ...
     def reader(
-        self, shard: int | None, symbols: set[str] | None, from_start: bool, wait: str
+        self,
+        shard: int | None,
+        symbols: set[str] | None,
+        from_start: bool,
+        wait: str,
+        heal: bool,
     ) -> Reader: ...
     def reconnect(self, timeout: float | None) -> bool: ...
 

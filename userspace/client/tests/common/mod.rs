@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use dbn::{MboMsg, RecordHeader, RecordRef, rtype};
 use wirebook_client::Session;
 use wirebook_shm::board::{BoardWriter, Cell};
+use wirebook_shm::refresh::{BEGINS, ENDS, RefreshMark};
 use wirebook_shm::ring::Writer;
 use wirebook_shm::{PageKind, Segment, SegmentLayout, handoff};
 
@@ -21,6 +22,7 @@ const PUBLISHER: u16 = 2;
 pub(crate) struct Start {
     pub(crate) segment: Arc<Segment>,
     pub(crate) rings: Vec<Writer>,
+    pub(crate) refreshes: Vec<Writer>,
     pub(crate) boards: Vec<BoardWriter>,
     pub(crate) socket: Socket,
 }
@@ -36,11 +38,14 @@ impl Start {
         let mut layout = SegmentLayout::new();
         for shard in 0..shards {
             layout = layout.open_ring(format!("output-{shard}"), SLOTS);
+            layout = layout.open_ring(format!("refresh-{shard}"), SLOTS);
             layout = layout.board(format!("board-{shard}"), 16);
         }
         let mut segment = Segment::create(&layout, PageKind::Ordinary).unwrap();
         let rings =
             (0..shards).map(|n| segment.open_ring(&format!("output-{n}")).unwrap()).collect();
+        let refreshes =
+            (0..shards).map(|n| segment.open_ring(&format!("refresh-{n}")).unwrap()).collect();
         let boards = (0..shards).map(|n| segment.board(&format!("board-{n}")).unwrap()).collect();
         let segment = Arc::new(segment);
         let listener = UnixListener::bind(&path).unwrap();
@@ -55,7 +60,7 @@ impl Start {
             }
         });
         let socket = Socket { path, over, answering: Some(answering) };
-        Self { segment, rings, boards, socket }
+        Self { segment, rings, refreshes, boards, socket }
     }
 
     pub(crate) fn session(&self) -> Session {
@@ -65,6 +70,22 @@ impl Start {
     pub(crate) fn push(&mut self, shard: usize, id: u32, sequence: u32, ts_recv: u64) {
         push(&mut self.rings[shard], id, sequence, ts_recv);
     }
+}
+
+/// Pushes a whole book of two orders that holds at `cursor`, with these sequences.
+pub(crate) fn refresh(ring: &mut Writer, id: u32, cursor: u64, sequences: [u32; 2]) {
+    let mut mark = RefreshMark {
+        publisher: PUBLISHER,
+        instrument_id: id,
+        kind: BEGINS,
+        ..RefreshMark::default()
+    };
+    ring.push_bytes(mark.bytes()).unwrap();
+    for sequence in sequences {
+        push(ring, id, sequence, 0);
+    }
+    (mark.kind, mark.cursor, mark.records) = (ENDS, cursor, 2);
+    ring.push_bytes(mark.bytes()).unwrap();
 }
 
 impl Drop for Socket {
