@@ -4,8 +4,8 @@
 //! in turn, with the cursor of the output ring at which it holds; so a reader that joins late or was
 //! lapped has every book after one round, and nothing that a reader does costs the writer anything.
 //! Promises: a book is written between two events of the shard, whole. That is its price too: an event
-//! that arrives meanwhile waits, a few nanoseconds for each order of the one book. Counts in
-//! [`RefreshCounters`].
+//! that arrives meanwhile waits for a record of each order of the one book; the stage `refresh of a
+//! book` says how long. Counts in [`RefreshCounters`].
 
 use derive_more::AddAssign;
 use serde::Serialize;
