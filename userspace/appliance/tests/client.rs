@@ -9,11 +9,14 @@ mod live;
 mod stage;
 
 use common::{folder, plain_levels, replay};
+use dbn::decode::{DbnDecoder, DecodeRecord, DecodeRecordRef};
+use dbn::{Action, MboMsg, Mbp1Msg, OhlcvMsg, TradeMsg, rtype};
 use live::net::within;
 use live::{Appliance, PATIENCE, wire};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use stage::{Stage, at, records_of};
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -262,4 +265,56 @@ fn counters_and_latencies_are_read_as_the_appliance_reports_them() {
     assert_eq!(of_shards("instruments_in_use"), summary["instruments"]);
     assert!(last["latency_ns"]["wire-to-worker"]["p50"].as_u64().unwrap() > 0);
     assert!(last["latency_ns"]["refresh-round"]["count"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn what_is_published_is_what_was_named() {
+    let Some(stage) = Stage::new(57) else { return };
+    let named = "[segment]\nschemas = [\"trades\", \"ohlcv-1s\", \"mbp-1\"]\n";
+    let config = at(&stage.socket(), 2).replacen("[segment]\n", named, 1);
+    let appliance = Appliance::start(&stage.wire, &config, &["--until-end-of-session"]);
+    let tail = stage.tail(&["--format", "dbn", "--until-end"]);
+    stage.play();
+    appliance.finish();
+    let mut decoder = DbnDecoder::from_file(tail.finish()).unwrap();
+    // By instrument: price, size and sequence of each trade, and the volume of the bars.
+    let mut trades = BTreeMap::<u32, Vec<(i64, u32, u32)>>::new();
+    let mut volumes = BTreeMap::<u32, u64>::new();
+    let mut tops = 0;
+    while let Some(record) = decoder.decode_record_ref().unwrap() {
+        let id = record.header().instrument_id;
+        if let Some(trade) = record.get::<TradeMsg>() {
+            // A trade that the venue took back comes a second time, as a cancel.
+            if trade.action().unwrap() == Action::Cancel {
+                continue;
+            }
+            trades.entry(id).or_default().push((trade.price, trade.size, trade.sequence));
+        } else if let Some(bar) = record.get::<OhlcvMsg>() {
+            *volumes.entry(id).or_default() += bar.volume;
+        } else if record.get::<Mbp1Msg>().is_some() {
+            tops += 1;
+        } else {
+            let rtype = record.header().rtype;
+            assert!([rtype::SYMBOL_MAPPING, rtype::SYSTEM].contains(&rtype), "{rtype:#x}");
+        }
+    }
+    // The orders' records of a replay say the same trades.
+    let mut expected = BTreeMap::<u32, Vec<(i64, u32, u32)>>::new();
+    let mut decoder = DbnDecoder::from_file(stage.replayed("mbo")).unwrap();
+    while let Some(record) = decoder.decode_record::<MboMsg>().unwrap() {
+        if record.action().unwrap() == Action::Trade {
+            let trade = (record.price, record.size, record.sequence);
+            expected.entry(record.hd.instrument_id).or_default().push(trade);
+        }
+    }
+    assert!(expected.len() > 5 && tops > 1_000);
+    for (id, expected) in &expected {
+        assert_eq!(&trades[id], expected, "trades of {id}");
+    }
+    // Bars are closed by the end of the day, or not yet: what they hold was traded.
+    assert!(!volumes.is_empty());
+    for (id, volume) in volumes {
+        let traded = expected[&id].iter().map(|(_, size, _)| u64::from(*size)).sum::<u64>();
+        assert!(volume <= traded, "{id}: {volume} of {traded}");
+    }
 }
