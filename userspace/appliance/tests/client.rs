@@ -22,7 +22,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 use wirebook_client::{BookState, Level, Session};
 
 const SCRIBBLED: &str = "WIREBOOK_TEST_SOCKET";
@@ -115,23 +114,6 @@ fn readers_find_the_next_start_by_themselves() {
     assert!(within(PATIENCE, || tail.log().matches("appliance is gone").count() == 2));
     tail.signal(Signal::SIGTERM);
     tail.finish();
-}
-
-#[test]
-fn a_reader_that_was_stopped_is_told_of_its_overrun() {
-    let Some(stage) = Stage::new(54) else { return };
-    let small = at(&stage.socket(), 1).replace("output_slots = 65536", "output_slots = 1024");
-    let appliance = Appliance::start(&stage.wire, &small, &[]);
-    let tail = stage.tail(&["--format", "dbn"]);
-    live::stop(&tail.child);
-    stage.play();
-    appliance.await_packets(stage.market.frames.len() as u64);
-    std::thread::sleep(Duration::from_secs(3));
-    tail.signal(Signal::SIGCONT);
-    assert!(within(PATIENCE, || tail.log().contains("overrun: ")), "{}", tail.log());
-    assert!(!tail.log().contains("gone"), "{}", tail.log());
-    appliance.signal(Signal::SIGTERM);
-    assert_eq!(appliance.finish()["backpressure"], 0);
 }
 
 #[test]

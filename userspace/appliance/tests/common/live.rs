@@ -173,6 +173,11 @@ impl Appliance {
         serde_json::from_str(&printed).unwrap()
     }
 
+    /// How many files and sockets it holds.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
     /// Its segment, as another process maps it.
     pub(crate) fn segment(&self) -> SegmentView {
         let descriptors = format!("/proc/{}/fd", self.child.id());
