@@ -5,8 +5,8 @@
 //! the ring's newest slot. Nothing is worse for the writer: it writes lines that a reader has just
 //! taken. A round measures each case once, and a ratio is to no reader in the same round.
 //!
-//! **Whose time it is.** The writer has a core of its own, the readers share the others. What else
-//! the host runs there is not theirs, so beside the rate by the clock stands the processor time that
+//! **Whose time it is.** The writer has a core that no reader runs on, the readers share the others.
+//! What else the host runs on the writer's core is not the readers' doing, so beside the rate by the clock stands the processor time that
 //! the writer used a record (`CLOCK_THREAD_CPUTIME_ID`, clock_gettime(2)): it holds the waits for
 //! memory and cache lines, and not the time in which another process had the core.
 #![forbid(unsafe_code)]
@@ -14,10 +14,11 @@
 use anyhow::{Context, bail, ensure};
 use clap::{Parser, Subcommand};
 use core_affinity::CoreId;
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, setsid};
 use serde::Serialize;
 use serde_json::json;
 use std::fs;
@@ -275,6 +276,10 @@ fn accept(listener: &UnixListener) -> anyhow::Result<std::os::unix::net::UnixStr
 
 /// A reader: takes what it can until the writer is done, and says what it took and missed.
 fn read(socket: &Path, core: Option<usize>) -> anyhow::Result<()> {
+    // The kernel may share a core's time out by sessions (sched_autogroup, sched(7)), and a session's
+    // part of the writer's core shrinks with what its other processes do elsewhere.
+    setsid()?;
+    set_pdeathsig(Signal::SIGKILL)?;
     if let Some(id) = core {
         ensure!(core_affinity::set_for_current(CoreId { id }), "cannot have core {id}");
     }
