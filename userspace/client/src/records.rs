@@ -397,3 +397,6 @@ impl Ring {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

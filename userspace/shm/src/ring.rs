@@ -123,6 +123,20 @@ pub fn gated(capacity: usize) -> Result<(GatedWriter, GatingReader), CapacityErr
     Ok((GatedWriter::new(ring.clone()), GatingReader::new(ring)))
 }
 
+/// A gated ring with an observing reader beside the gating one, for the model of both.
+///
+/// # Errors
+///
+/// [`CapacityError`] as for [`gated`].
+#[cfg(loom)]
+pub fn gated_and_observed(
+    capacity: usize,
+) -> Result<(GatedWriter, GatingReader, ObservingReader), CapacityError> {
+    let ring = Ring::heap(capacity)?;
+    let (gating, observing) = (GatingReader::new(ring.clone()), ObservingReader::new(ring.clone()));
+    Ok((GatedWriter::new(ring), gating, observing))
+}
+
 /// An open ring, one without a gating reader, in memory of this process alone. The observing reader
 /// can be cloned.
 ///

@@ -1,7 +1,8 @@
 //! The ring and the seqlock under loom: every order in which loads and stores may be seen, within a
 //! bound on preemptions. Each rule of the proofs is also broken once, and the model must notice.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test -p wirebook-shm --test loom --release`
+//! `RUSTFLAGS="--cfg loom" cargo test -p wirebook-shm --test loom --release`; with
+//! `LOOM_MAX_PREEMPTIONS=n` another bound than three, which finds more in more time.
 #![cfg(loom)]
 #![allow(clippy::unwrap_used, reason = "a test; the lint knows test functions only")]
 
@@ -15,7 +16,7 @@ use wirebook_shm::sync::{Rule, without};
 
 fn explore(model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = builder.preemption_bound.or(Some(3));
     builder.check(model);
 }
 
@@ -69,17 +70,70 @@ fn observed_two_slots() {
     observed_ring(2, 2, 2, 2);
 }
 
+/// Two readers, each of which takes what it takes, whatever the other does.
+fn observed_by_two() {
+    let (mut writer, reader) = ring::open(2).unwrap();
+    let looking = [reader.clone(), reader].map(|mut reader| {
+        thread::spawn(move || {
+            if let Observed::Record(found) = reader.poll() {
+                assert_eq!(found.words(), record(found.cursor().get() + 1, 1), "torn");
+            }
+        })
+    });
+    for value in 1..=3 {
+        writer.push_words(&record(value, 1)).unwrap();
+    }
+    looking.into_iter().for_each(|reader| reader.join().unwrap());
+}
+
 /// The writer pushes twice the capacity past a reader that gives slots back: nothing is lost.
-fn gated_ring() {
+fn gated_ring(slots: usize) {
+    let records = 4 / slots as u64;
     let (mut writer, mut reader) = ring::gated(2).unwrap();
     let pushing = thread::spawn(move || {
-        for value in 1..=4 {
+        for value in 1..=records {
+            while writer.try_push_words(&record(value, slots)).is_err() {
+                thread::yield_now();
+            }
+        }
+    });
+    for value in 1..=records {
+        loop {
+            if let Some(found) = reader.pop() {
+                assert_eq!(found.words(), record(value, slots));
+                break;
+            }
+            thread::yield_now();
+        }
+    }
+    pushing.join().unwrap();
+}
+
+fn gated_single() {
+    gated_ring(1);
+}
+
+fn gated_two_slots() {
+    gated_ring(2);
+}
+
+/// A gated ring with a second, observing reader: the one loses nothing, the other takes whole records
+/// or none, and the writer waits for the first alone.
+fn gated_and_observed() {
+    let (mut writer, mut reader, mut observer) = ring::gated_and_observed(2).unwrap();
+    let pushing = thread::spawn(move || {
+        for value in 1..=3 {
             while writer.try_push_words(&record(value, 1)).is_err() {
                 thread::yield_now();
             }
         }
     });
-    for value in 1..=4 {
+    let observing = thread::spawn(move || {
+        if let Observed::Record(found) = observer.poll() {
+            assert_eq!(found.words(), record(found.cursor().get() + 1, 1), "torn");
+        }
+    });
+    for value in 1..=3 {
         loop {
             if let Some(found) = reader.pop() {
                 assert_eq!(found.words(), record(value, 1));
@@ -89,6 +143,7 @@ fn gated_ring() {
         }
     }
     pushing.join().unwrap();
+    observing.join().unwrap();
 }
 
 fn seqlock() {
@@ -147,8 +202,19 @@ fn an_observing_reader_takes_whole_records_of_two_slots() {
 }
 
 #[test]
+fn two_observing_readers_take_whole_records() {
+    explore(observed_by_two);
+}
+
+#[test]
 fn a_gated_ring_loses_nothing() {
-    explore(gated_ring);
+    explore(gated_single);
+    explore(gated_two_slots);
+}
+
+#[test]
+fn a_gated_ring_that_is_observed_loses_nothing() {
+    explore(gated_and_observed);
 }
 
 #[test]
@@ -180,13 +246,24 @@ fn each_rule_of_an_observed_ring_is_needed() {
         assert_noticed(rule, observed_single);
     }
     assert_noticed(Rule::FirstSlotLast, observed_two_slots);
+    assert_noticed(Rule::Recheck, observed_by_two);
+}
+
+/// What holds for an observing reader of an open ring holds for one beside a gating reader.
+#[test]
+fn each_rule_of_an_observed_gated_ring_is_needed() {
+    for rule in [Rule::FenceAfterInvalidate, Rule::FenceBeforeRecheck, Rule::Recheck] {
+        assert_noticed(rule, gated_and_observed);
+    }
 }
 
 #[test]
 fn each_rule_of_a_gated_ring_is_needed() {
     for rule in [Rule::PublishRelease, Rule::FenceAfterSequence, Rule::Gate] {
-        assert_noticed(rule, gated_ring);
+        assert_noticed(rule, gated_single);
+        assert_noticed(rule, gated_two_slots);
     }
+    assert_noticed(Rule::FirstSlotLast, gated_two_slots);
 }
 
 #[test]
