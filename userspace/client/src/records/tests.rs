@@ -31,7 +31,7 @@ fn shard() -> (Shard, Ring, Directory) {
         board.publish(place, &cell).unwrap();
     }
     let directory = Directory::new(vec![cells.clone()]);
-    let healer = Some(Healer::new(refreshed, cells));
+    let healer = Some(Healer::new(refreshed, cells, false));
     let ring = Ring { shard: 0, reader, unjudged: false, healer, found: Found::Nothing, ts: 0 };
     (Shard { output, refresh, board }, ring, directory)
 }
