@@ -5,7 +5,9 @@
 # trap their exit with forget_leftovers.
 note_leftovers() {
     LEFTOVERS=$(mktemp --directory)
-    mkdir "$LEFTOVERS/tmp"
+    # As /tmp itself: tests let processes of other users in.
+    chmod 755 "$LEFTOVERS"
+    mkdir --mode 1777 "$LEFTOVERS/tmp"
     export TMPDIR=$LEFTOVERS/tmp
     leftovers_seen "$1" > "$LEFTOVERS/before"
     LEFTOVERS_FREE_HUGEPAGES=$(free_hugepages)
