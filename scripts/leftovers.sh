@@ -10,7 +10,7 @@ note_leftovers() {
     mkdir --mode 1777 "$LEFTOVERS/tmp"
     export TMPDIR=$LEFTOVERS/tmp
     leftovers_seen "$1" > "$LEFTOVERS/before"
-    LEFTOVERS_FREE_HUGEPAGES=$(free_hugepages)
+    hugepages > "$LEFTOVERS/hugepages"
 }
 
 # Names what the tests have left behind, and fails where there is anything. What the kernel takes a
@@ -32,11 +32,9 @@ forget_leftovers() { [ -z "${LEFTOVERS-}" ] || rm -rf "$LEFTOVERS"; }
 leftovers_now() {
     leftovers_seen "$1" | comm -13 "$LEFTOVERS/before" -
     find "$LEFTOVERS/tmp" -mindepth 1 -printf 'file %p\n'
-    local free
-    free=$(free_hugepages)
-    if [ "$free" -lt "$LEFTOVERS_FREE_HUGEPAGES" ]; then
-        echo "hugepages: $free are free, $LEFTOVERS_FREE_HUGEPAGES were before"
-    fi
+    # A page that somebody still holds stays in a pool that has been made smaller.
+    hugepages | cmp --silent "$LEFTOVERS/hugepages" - ||
+        echo "hugepages: $(hugepages), before the tests $(cat "$LEFTOVERS/hugepages")"
 }
 
 # Namespaces, interfaces, sockets, and processes of programs under $1, sorted, a line each.
@@ -58,4 +56,4 @@ leftovers_seen() {
     } | sort
 }
 
-free_hugepages() { awk '$1 == "HugePages_Free:" { print $2 }' /proc/meminfo; }
+hugepages() { awk '$1 ~ /^HugePages_(Total|Free):/ { printf "%s%s %s", comma, $1, $2; comma = ", " }' /proc/meminfo; }
