@@ -2,8 +2,9 @@
 //!
 //! Arrives: a source or mailboxes. Leaves: events in rings, records in the output ring, books on
 //! the board, latencies and counts for housekeeping. Promises: no allocation, lock, log or system
-//! call in a cycle that finds something, but for the wakeup that a driver asks for. A panic in a
-//! shard's turn costs the book it struck, not the thread.
+//! call in a cycle that finds something, but for the wakeups that a driver asks for, and those of
+//! sleeping readers where the configuration asks for them. A panic in a shard's turn costs the book it
+//! struck, not the thread.
 
 use crate::clock;
 use crate::config::Idle;
