@@ -154,7 +154,8 @@ typedef enum wirebook_wait {
   WIREBOOK_WAIT_SPIN = 0,
   // Spins for a moment, then yields to other threads of its core.
   WIREBOOK_WAIT_SPIN_THEN_YIELD = 1,
-  // Spins for a moment, then sleeps, at most 1 ms at a time: the way of new records.
+  // Spins for a moment, then sleeps: until the appliance wakes its readers, or where it wakes none,
+  // at most 1 ms at a time. The way of new records.
   WIREBOOK_WAIT_SLEEP = 2,
 } wirebook_wait;
 

@@ -25,7 +25,8 @@ pub enum wirebook_wait {
     Spin = 0,
     /// Spins for a moment, then yields to other threads of its core.
     SpinThenYield = 1,
-    /// Spins for a moment, then sleeps, at most 1 ms at a time: the way of new records.
+    /// Spins for a moment, then sleeps: until the appliance wakes its readers, or where it wakes none,
+    /// at most 1 ms at a time. The way of new records.
     Sleep = 2,
 }
 

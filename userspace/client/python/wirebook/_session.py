@@ -73,7 +73,8 @@ class Session:
         `symbols` gives the records of these instruments alone; one that is not known yet is waited
         for. `from_start` goes back to the first record of this start; where that is overwritten, the
         first item is an `Overrun`. `wait` says how to wait: "spin" never gives the core away,
-        "spin-then-yield" lets others of the core run, "sleep" looks again after at most 1 ms.
+        "spin-then-yield" lets others of the core run, "sleep" sleeps until the
+        appliance wakes its readers, or where it wakes none, looks again after at most 1 ms.
 
         With `heal`, books kept from the stream are right whatever it misses: of an instrument of
         which something was missed, by joining late or by an `Overrun`, no order's record is given
