@@ -26,7 +26,7 @@ const STAGES: [&str; 8] = [
     "A before B",
     "B before A",
     "refresh round",
-    "refresh of a book",
+    "refresh piece",
 ];
 
 /// Adds what is counted and timed to a segment.

@@ -1,20 +1,26 @@
 //! Whole books for readers that missed some of their records, written when there is nothing else to do.
 //!
-//! Arrives: an idle cycle of a shard. Leaves: at most one book in the shard's refresh ring, the next
-//! in turn, with the cursor of the output ring at which it holds; so a reader that joins late or was
+//! Arrives: an idle cycle of a shard. Leaves: books in the shard's refresh ring, one after the other,
+//! each with the cursor of the output ring at which it holds; so a reader that joins late or was
 //! lapped has every book after one round, and nothing that a reader does costs the writer anything.
-//! Promises: a book is written between two events of the shard, whole. That is its price too: an event
-//! that arrives meanwhile waits for a record of each order of the one book; the stage `refresh of a
-//! book` says how long. Counts in [`RefreshCounters`].
+//! Promises: a cycle writes a piece of a book, so an event that arrives meanwhile waits for
+//! `PIECE` records at most; a book that changes before its last piece is begun anew, and the
+//! third time written at once. The stage `refresh piece` says how long any of them took. Counts in
+//! [`RefreshCounters`].
 
 use derive_more::AddAssign;
 use serde::Serialize;
-use wirebook_machine::{Book, Books};
+use wirebook_machine::{Book, Books, Snapshot};
 use wirebook_model::UnixNanos;
 use wirebook_model::dbn::RecordRef;
 use wirebook_shm::refresh::{BEGINS, ENDS, RefreshMark};
 use wirebook_shm::ring::{Cursor, Writer};
 use wirebook_telemetry::StageHistogram;
+
+/// Records of a piece, at most.
+const PIECE: usize = 128;
+/// How often a book is begun anew before it is written at once.
+const BEGUN_ANEW_MAX: u32 = 2;
 
 /// What a shard has written into its refresh ring.
 #[derive(AddAssign, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -23,6 +29,8 @@ pub struct RefreshCounters {
     pub books: u64,
     /// Times round all books.
     pub rounds: u64,
+    /// Books begun anew, as they changed before their last piece.
+    pub begun_anew: u64,
     /// Books given up for their size: a reader could not have kept half the ring in reach.
     pub too_large: u64,
 }
@@ -39,18 +47,22 @@ pub struct Refresh {
     due: UnixNanos,
     /// The next book's number.
     next: u32,
+    /// The book that is being written.
+    current: Option<(Snapshot, RefreshMark)>,
+    /// How often the next book was begun in vain.
+    begun_anew: u32,
     round_began: UnixNanos,
     counters: RefreshCounters,
     round_time: StageHistogram,
-    book_time: StageHistogram,
+    piece_time: StageHistogram,
 }
 
 /// Where a refresh says how long it took.
 pub struct RefreshHistograms {
     /// Once round all books.
     pub round: StageHistogram,
-    /// One book: how long an event may have waited for it.
-    pub book: StageHistogram,
+    /// One piece of a book: how long an event may have waited for it.
+    pub piece: StageHistogram,
 }
 
 impl Refresh {
@@ -69,10 +81,12 @@ impl Refresh {
             every_ns,
             due: 0,
             next: 0,
+            current: None,
+            begun_anew: 0,
             round_began: 0,
             counters: RefreshCounters::default(),
             round_time: histograms.round,
-            book_time: histograms.book,
+            piece_time: histograms.piece,
         }
     }
 
@@ -81,8 +95,8 @@ impl Refresh {
         self.counters
     }
 
-    /// Writes the next book where its time has come; `cursor` is where the next record will stand in
-    /// the output ring. `clock` is asked once more where a book was written.
+    /// Writes the next piece where its time has come; `cursor` is where the next record will stand in
+    /// the output ring. `clock` is asked once more where something was written.
     pub fn tend(
         &mut self,
         books: &Books,
@@ -90,24 +104,30 @@ impl Refresh {
         now: UnixNanos,
         clock: impl FnOnce() -> UnixNanos,
     ) {
-        if now < self.due {
+        if let Some((snapshot, _)) = &self.current
+            && !books.is_as_begun(snapshot)
+        {
+            self.current = None;
+            self.begun_anew += 1;
+            self.counters.begun_anew += 1;
+        }
+        if self.current.is_none() && !self.begin(books, now) {
             return;
         }
-        let Some(book) = books.by_number(self.next) else { return self.end_round(now) };
-        if self.next == 0 {
-            self.round_began = now;
-        }
-        self.next += 1;
-        self.write(books, &book, cursor);
+        self.write(books, cursor);
         let end = clock();
-        self.book_time.record(end.saturating_sub(now));
-        self.due = end.saturating_add(self.every_ns);
+        self.piece_time.record(end.saturating_sub(now));
+        if self.current.is_none() {
+            self.next += 1;
+            self.begun_anew = 0;
+            self.due = end.saturating_add(self.every_ns);
+        }
     }
 
     /// Hands the times over to housekeeping.
     pub fn hand_over(&mut self) {
         self.round_time.hand_over();
-        self.book_time.hand_over();
+        self.piece_time.hand_over();
     }
 
     fn end_round(&mut self, now: UnixNanos) {
@@ -118,24 +138,54 @@ impl Refresh {
         }
     }
 
-    fn write(&mut self, books: &Books, book: &Book<'_>, cursor: Cursor) {
-        let Some(records) = books.snapshot(book.number()) else { return };
-        let mut mark = self.mark(book, cursor);
+    /// Begins with the next book; false where it is not its time.
+    fn begin(&mut self, books: &Books, now: UnixNanos) -> bool {
+        if now < self.due {
+            return false;
+        }
+        let Some(book) = books.by_number(self.next) else {
+            self.end_round(now);
+            return false;
+        };
+        if self.next == 0 && self.begun_anew == 0 {
+            self.round_began = now;
+        }
+        let Some(snapshot) = books.begin_snapshot(self.next) else {
+            // Inside a venue's event: its turn comes again in the next round.
+            self.next += 1;
+            self.begun_anew = 0;
+            return false;
+        };
+        let mark = self.mark(&book);
         self.push(mark.bytes());
-        for record in records {
+        self.current = Some((snapshot, mark));
+        true
+    }
+
+    /// Writes a piece of the current book, and behind the last one where the book holds.
+    fn write(&mut self, books: &Books, cursor: Cursor) {
+        let Some((mut snapshot, mut mark)) = self.current.take() else { return };
+        let is_at_once = self.begun_anew >= BEGUN_ANEW_MAX;
+        let mut left = if is_at_once { usize::MAX } else { PIECE };
+        while left > 0 {
+            let Some(record) = books.next_record(&mut snapshot) else {
+                (mark.kind, mark.cursor) = (ENDS, cursor.get());
+                self.push(mark.bytes());
+                self.counters.books += 1;
+                return;
+            };
             if mark.records as usize == self.records_max {
                 self.counters.too_large += 1;
                 return;
             }
             self.push(RecordRef::from(&record).as_ref());
             mark.records += 1;
+            left -= 1;
         }
-        mark.kind = ENDS;
-        self.push(mark.bytes());
-        self.counters.books += 1;
+        self.current = Some((snapshot, mark));
     }
 
-    fn mark(&self, book: &Book<'_>, cursor: Cursor) -> RefreshMark {
+    fn mark(&self, book: &Book<'_>) -> RefreshMark {
         RefreshMark {
             publisher: self.publishers[usize::from(book.channel())],
             instrument_id: book.instrument_id(),
@@ -145,7 +195,6 @@ impl Refresh {
             stale_reason: book.stale_reason() as u8,
             channel: book.channel(),
             sequence: book.sequence(),
-            cursor: cursor.get(),
             round: self.counters.rounds,
             ..RefreshMark::default()
         }

@@ -301,7 +301,7 @@ fn refresh(
     let ring = segment.open_ring(&names::refresh(shard))?;
     let histograms = RefreshHistograms {
         round: housekeeping.histograms.recorder("refresh round"),
-        book: housekeeping.histograms.recorder("refresh of a book"),
+        piece: housekeeping.histograms.recorder("refresh piece"),
     };
     let every_ns = settings.refresh_us.saturating_mul(1_000);
     let slots = settings.refresh_slots;

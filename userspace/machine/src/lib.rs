@@ -76,3 +76,4 @@ pub use machine::{Fault, Machine, SavedStateError, restore_state, save_state};
 pub use population::MachineCounters;
 pub use save::RestoreError;
 pub use shadow::{Difference, Shadow};
+pub use snapshot::Snapshot;

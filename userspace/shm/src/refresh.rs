@@ -42,7 +42,7 @@ pub struct RefreshMark {
     pub reserved: u32,
     /// Venue sequence of the last event in the book.
     pub sequence: u64,
-    /// Output-ring cursor at which the book holds.
+    /// Of a mark that ends: the output-ring cursor at which the book holds.
     pub cursor: u64,
     /// How often the writer had gone round all its books before.
     pub round: u64,
