@@ -87,15 +87,7 @@ impl<M: Mailbox> Apply<'_, '_, M> {
 
     /// What a channel finds out comes in no packet: the books hear of it as received now.
     fn tell_books(&mut self, sequence: u64, body: VenueEvent) {
-        self.begin_packet(sequence, self.out.now, 0);
-        let header = EventHeader {
-            channel: self.reader.number,
-            flags: LAST,
-            instrument_id: ALL_INSTRUMENTS,
-            sequence,
-            ts_event: 0,
-        };
-        self.out.router.event(&Event { header, body });
+        self.tell_book(ALL_INSTRUMENTS, sequence, body, 0);
     }
 
     /// Tells one book's shard something that no packet said.
