@@ -139,41 +139,31 @@ fn saturated(size: u64) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
 }
 
-impl From<News<'_, 1>> for Mbp1Msg {
-    fn from(News { cause, depth, levels }: News<'_, 1>) -> Self {
-        Self {
-            hd: header::<Self>(rtype::MBP_1, &cause),
-            price: cause.price,
-            size: cause.size,
-            action: cause.action,
-            side: cause.side,
-            flags: cause.flags,
-            depth,
-            ts_recv: cause.ts_recv,
-            ts_in_delta: cause.ts_in_delta,
-            sequence: cause.sequence,
-            levels: levels.clone(),
+/// DBN's records of levels differ in how many they have, and say the rest alike.
+macro_rules! record_of_levels {
+    ($record:ident, $levels:literal, $rtype:expr) => {
+        impl From<News<'_, $levels>> for $record {
+            fn from(News { cause, depth, levels }: News<'_, $levels>) -> Self {
+                Self {
+                    hd: header::<Self>($rtype, &cause),
+                    price: cause.price,
+                    size: cause.size,
+                    action: cause.action,
+                    side: cause.side,
+                    flags: cause.flags,
+                    depth,
+                    ts_recv: cause.ts_recv,
+                    ts_in_delta: cause.ts_in_delta,
+                    sequence: cause.sequence,
+                    levels: levels.clone(),
+                }
+            }
         }
-    }
+    };
 }
 
-impl From<News<'_, 10>> for Mbp10Msg {
-    fn from(News { cause, depth, levels }: News<'_, 10>) -> Self {
-        Self {
-            hd: header::<Self>(rtype::MBP_10, &cause),
-            price: cause.price,
-            size: cause.size,
-            action: cause.action,
-            side: cause.side,
-            flags: cause.flags,
-            depth,
-            ts_recv: cause.ts_recv,
-            ts_in_delta: cause.ts_in_delta,
-            sequence: cause.sequence,
-            levels: levels.clone(),
-        }
-    }
-}
+record_of_levels!(Mbp1Msg, 1, rtype::MBP_1);
+record_of_levels!(Mbp10Msg, 10, rtype::MBP_10);
 
 fn header<R: HasRType>(rtype: u8, cause: &MboMsg) -> RecordHeader {
     let RecordHeader { publisher_id, instrument_id, ts_event, .. } = cause.hd;
