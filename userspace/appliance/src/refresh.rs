@@ -38,7 +38,6 @@ pub struct RefreshCounters {
 /// Goes round a shard's books.
 pub struct Refresh {
     ring: Writer,
-    publishers: [u16; 256],
     /// Records of one book, at most.
     records_max: usize,
     /// Least time from one book to the next.
@@ -67,16 +66,9 @@ pub struct RefreshHistograms {
 
 impl Refresh {
     /// Writes into `ring`, a ring of `slots` slots, at most one book in `every_ns`.
-    pub fn new(
-        ring: Writer,
-        slots: usize,
-        every_ns: u64,
-        publishers: [u16; 256],
-        histograms: RefreshHistograms,
-    ) -> Self {
+    pub fn new(ring: Writer, slots: usize, every_ns: u64, histograms: RefreshHistograms) -> Self {
         Self {
             ring,
-            publishers,
             records_max: slots / 2,
             every_ns,
             due: 0,
@@ -156,7 +148,7 @@ impl Refresh {
             self.begun_anew = 0;
             return false;
         };
-        let mark = self.mark(&book);
+        let mark = self.mark(&book, books.publisher_id(book.channel()));
         self.push(mark.bytes());
         self.current = Some((snapshot, mark));
         true
@@ -185,9 +177,9 @@ impl Refresh {
         self.current = Some((snapshot, mark));
     }
 
-    fn mark(&self, book: &Book<'_>) -> RefreshMark {
+    fn mark(&self, book: &Book<'_>, publisher: u16) -> RefreshMark {
         RefreshMark {
-            publisher: self.publishers[usize::from(book.channel())],
+            publisher,
             instrument_id: book.instrument_id(),
             ts_event: book.ts_event(),
             kind: BEGINS,

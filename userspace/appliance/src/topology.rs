@@ -305,7 +305,7 @@ fn refresh(
     };
     let every_ns = settings.refresh_us.saturating_mul(1_000);
     let slots = settings.refresh_slots;
-    Ok(Some(Refresh::new(ring, slots, every_ns, publishers(config), histograms)))
+    Ok(Some(Refresh::new(ring, slots, every_ns, histograms)))
 }
 
 /// The segment: a ring from each worker to each shard, and each shard's output.

@@ -134,6 +134,11 @@ impl Books {
         self.channels[usize::from(channel)].publisher_id = publisher_id;
     }
 
+    /// The DBN publisher of a channel's records.
+    pub fn publisher_id(&self, channel: u8) -> u16 {
+        self.channels[usize::from(channel)].publisher_id
+    }
+
     /// Says whether a book of this channel that is not live becomes so once the venue has quoted
     /// both its sides anew: for feeds of whole quotes, which need no other recovery.
     pub fn set_quotes_restore(&mut self, channel: u8, restore: bool) {
