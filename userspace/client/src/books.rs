@@ -91,6 +91,13 @@ impl Book {
         StaleReason::from_u8(self.cell.stale_reason)
     }
 
+    /// The name of [`stale_reason`](Self::stale_reason) where the book is stale; `unknown` for one that
+    /// this version does not know.
+    pub fn stale_reason_name(&self) -> Option<&'static str> {
+        let is_stale = self.state() == BookState::Stale;
+        is_stale.then(|| self.stale_reason().map_or("unknown", StaleReason::name))
+    }
+
     /// Up to ten levels, best bid first.
     pub fn bids(&self) -> &[CellLevel] {
         levels(&self.cell.bids)

@@ -10,9 +10,7 @@ use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use wirebook_client::{
-    Book, BookState, Books, ClientError, Level, Reattached, Session, StaleReason,
-};
+use wirebook_client::{Book, BookState, Books, ClientError, Level, Reattached, Session};
 use wirebook_model::price::Decimal;
 
 /// How often the book is looked at.
@@ -97,7 +95,7 @@ pub fn to_json(book: &Book, depth: usize) -> Value {
         "instrument_id": book.instrument_id(),
         "symbol": book.symbol(),
         "state": book.state().name(),
-        "stale_reason": stale_reason(book),
+        "stale_reason": book.stale_reason_name(),
         "sequence": book.sequence(),
         "ts_event": book.ts_event(),
         "ts_recv": book.ts_recv(),
@@ -105,12 +103,6 @@ pub fn to_json(book: &Book, depth: usize) -> Value {
         "asks": levels(book.asks()),
         "last": trade.map(|trade| json!([Decimal(trade.price).to_string(), trade.size])),
     })
-}
-
-/// The reason's name where the book is stale.
-fn stale_reason(book: &Book) -> Option<&'static str> {
-    let is_stale = book.state() == BookState::Stale;
-    is_stale.then(|| book.stale_reason().map_or("unknown", StaleReason::name))
 }
 
 /// What the output can show.
@@ -151,7 +143,7 @@ impl fmt::Display for Ladder<'_> {
         let state = match book.state() {
             BookState::Live => style.paint(GREEN, "live"),
             state => {
-                let said = [Some(state.name()), stale_reason(book)];
+                let said = [Some(state.name()), book.stale_reason_name()];
                 style.paint(YELLOW, &said.into_iter().flatten().collect::<Vec<_>>().join(": "))
             }
         };

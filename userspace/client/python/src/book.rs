@@ -2,7 +2,7 @@
 
 use dbn::FIXED_PRICE_SCALE;
 use pyo3::prelude::*;
-use wirebook_client::{self as client, BookState, StaleReason};
+use wirebook_client as client;
 
 /// The ten best levels of one book at one moment.
 #[pyclass(frozen, module = "wirebook")]
@@ -38,8 +38,7 @@ impl Book {
     /// where it is not.
     #[getter]
     fn stale_reason(&self) -> Option<&'static str> {
-        let is_stale = self.0.state() == BookState::Stale;
-        is_stale.then(|| self.0.stale_reason().map_or("unknown", StaleReason::name))
+        self.0.stale_reason_name()
     }
 
     /// Up to ten levels, best bid first.
