@@ -87,17 +87,8 @@ impl ShardAnswers {
         counts.set_all("check", labels, &check);
         counts.set_all("refresh", labels, &refresh);
         for (name, machine) in &mut self.machines {
-            if let Some(MachineCounters { faults, rebuilds, down, given_up }) = machine.get() {
-                let labels = format!("{labels},machine=\"{name}\"");
-                let counters = [
-                    ("faults", faults),
-                    ("rebuilds", rebuilds),
-                    ("down", down),
-                    ("given_up", given_up),
-                ];
-                for (name, value) in counters {
-                    counts.set("machine", name, &labels, value);
-                }
+            if let Some(counters) = machine.get() {
+                counts.set_all("machine", &format!("{labels},machine=\"{name}\""), &counters);
             }
         }
     }

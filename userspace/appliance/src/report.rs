@@ -112,14 +112,9 @@ pub struct SupervisionReport {
 /// What became of one kind of machine.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct MachineReport {
-    /// Panics and failed invariants.
-    pub faults: u64,
-    /// Machines that were rebuilt whole.
-    pub rebuilds: u64,
-    /// Machines that are down and will be rebuilt.
-    pub down: u64,
-    /// Machines that stay down.
-    pub given_up: u64,
+    /// What happened to them.
+    #[serde(flatten)]
+    pub counters: MachineCounters,
     /// The digest of the machines of all instruments.
     #[serde(serialize_with = "hex")]
     pub digest: u64,
@@ -136,12 +131,7 @@ impl SupervisionReport {
         self.books += shard.repair_counters();
         self.check += shard.check_counters();
         for (name, counters) in shard.machines().counters() {
-            let MachineCounters { faults, rebuilds, down, given_up } = counters;
-            let sum = self.machine(name);
-            sum.faults += faults;
-            sum.rebuilds += rebuilds;
-            sum.down += down;
-            sum.given_up += given_up;
+            self.machine(name).counters += counters;
         }
         for (name, channel, id, digest) in shard.machine_digests() {
             let sum = &mut self.machine(name).digest;

@@ -10,6 +10,8 @@ use std::cmp::Ordering;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use dbn::RecordRef;
+use derive_more::AddAssign;
+use serde::Serialize;
 use wirebook_model::RecordSink;
 
 use crate::chain::{Change, Incident, Supervision};
@@ -17,7 +19,7 @@ use crate::log::{Entry, Log};
 use crate::machine::{Fault, Machine, SavedStateError};
 
 /// What happened to the machines of one kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(AddAssign, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct MachineCounters {
     /// Panics and failed invariants.
     pub faults: u64,
