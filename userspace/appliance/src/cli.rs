@@ -42,6 +42,8 @@ pub enum Command {
     Book(BookArgs),
     /// Show what a running appliance counts, and how long its stages take.
     Counters(CountersArgs),
+    /// Print what lets a shell complete these commands and their options.
+    Completions(CompletionsArgs),
 }
 
 /// `wirebook run`
@@ -321,6 +323,15 @@ pub struct CountersArgs {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `wirebook completions`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  source <(wirebook completions bash)\n  \
+    wirebook completions zsh > ~/.zfunc/_wirebook")]
+pub struct CompletionsArgs {
+    /// The shell.
+    pub shell: clap_complete::Shell,
 }
 
 /// `wirebook sim`

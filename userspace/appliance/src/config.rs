@@ -13,7 +13,8 @@ use crate::published::Published;
 use crate::recorder::RecordConfig;
 use crate::recovery::config::RecoveryConfig;
 use jiff::civil::Date;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use wirebook_machine::Limits;
@@ -25,7 +26,7 @@ use wirebook_xdp::{LineKey, Vlan};
 pub const LINES_MAX: usize = 8;
 
 /// The whole configuration.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The appliance's name, used for its socket.
@@ -60,18 +61,22 @@ pub struct Config {
 }
 
 /// The shared-memory segment.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SegmentConfig {
-    /// `2MiB`, `1GiB` or `none`.
+    /// The pages on which it lies.
     pub hugepages: HugePagesConfig,
-    /// Slots (64 bytes each) of the ring from a worker to a shard.
+    /// Slots of the ring from a worker to a shard; a power of two.
+    #[schemars(range(min = 64))]
     pub mailbox_slots: usize,
-    /// Slots of a shard's output ring.
+    /// Slots of a shard's output ring; a power of two.
+    #[schemars(range(min = 64))]
     pub output_slots: usize,
     /// The schemas that readers get; absent, all but levels.
+    #[schemars(example = ["mbo", "mbp-10", "trades", "status"])]
     pub schemas: Published,
-    /// Slots of a shard's refresh ring.
+    /// Slots of a shard's refresh ring; a power of two.
+    #[schemars(range(min = 64))]
     pub refresh_slots: usize,
     /// Least time from one whole book in the refresh ring to the next, in microseconds.
     pub refresh_us: u64,
@@ -79,16 +84,19 @@ pub struct SegmentConfig {
     pub wake_readers: bool,
     /// Where readers get the segment; absent, `/run/wirebook/NAME.sock` where that folder can be
     /// written.
+    #[schemars(example = &"/run/wirebook/wirebook.sock")]
     pub socket: Option<PathBuf>,
     /// Who may connect to the socket, as chmod has it: `0660`.
     #[serde(deserialize_with = "mode_by_text")]
+    #[schemars(with = "String", regex(pattern = "^0?[0-7]{3}$"), extend("default" = "0660"))]
     pub socket_mode: u32,
     /// The group of the socket, by name or number; absent, the process's own.
+    #[schemars(example = &"traders")]
     pub socket_group: Option<String>,
 }
 
 /// Page size of the segment.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, Serialize, PartialEq, Eq)]
 pub enum HugePagesConfig {
     /// 2 MiB pages, ordinary ones with a warning where none can be had.
     #[serde(rename = "2MiB")]
@@ -112,19 +120,22 @@ impl From<HugePagesConfig> for PageKind {
 }
 
 /// What each shard has room for. Reaching a limit marks the book and counts.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
     /// Instruments of one shard.
+    #[schemars(range(min = 1, max = 1_073_741_824))]
     pub instruments: usize,
     /// Live orders of one shard.
+    #[schemars(range(min = 1, max = 1_073_741_824))]
     pub orders: usize,
     /// Price levels of one shard.
+    #[schemars(range(min = 1, max = 1_073_741_824))]
     pub levels: usize,
 }
 
 /// How a thread waits when it has nothing to do.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Idle {
     /// Never gives the core away: for isolated cores.
@@ -137,7 +148,7 @@ pub enum Idle {
 }
 
 /// Where a worker's packets come from.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// AF_XDP sockets, steered by the XDP program.
@@ -148,7 +159,7 @@ pub enum Source {
 }
 
 /// How the XDP program is attached.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum XdpMode {
     /// Native, or generic with a warning where the driver cannot.
@@ -161,12 +172,14 @@ pub enum XdpMode {
 }
 
 /// One receiving thread.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerConfig {
     /// Its name, which channels refer to.
+    #[schemars(example = &"w0")]
     pub name: String,
     /// The core it is pinned to; absent, it is not pinned.
+    #[schemars(example = 2)]
     pub core: Option<usize>,
     /// How it waits.
     #[serde(default)]
@@ -176,31 +189,36 @@ pub struct WorkerConfig {
     pub source: Source,
     /// The interfaces and queues it polls.
     #[serde(rename = "interface")]
+    #[schemars(length(min = 1))]
     pub interfaces: Vec<InterfaceConfig>,
     /// How the XDP program is attached.
     #[serde(default)]
     pub xdp_mode: XdpMode,
     /// Descriptors of each RX and fill ring; a power of two.
     #[serde(default = "default_ring_size")]
+    #[schemars(range(min = 64, max = 1_048_576))]
     pub ring_size: u32,
 }
 
 /// An interface as one worker uses it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InterfaceConfig {
     /// The kernel's name for it.
+    #[schemars(example = &"enp1s0f0")]
     pub name: String,
     /// The receive queues that this worker polls.
     #[serde(default = "default_queues")]
+    #[schemars(length(min = 1))]
     pub queues: Vec<u32>,
 }
 
 /// One book-keeping thread.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShardConfig {
     /// The core it is pinned to; absent, it is not pinned.
+    #[schemars(example = 3)]
     pub core: Option<usize>,
     /// How it waits.
     #[serde(default)]
@@ -208,45 +226,57 @@ pub struct ShardConfig {
 }
 
 /// One independently numbered stream of a venue.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelConfig {
     /// Its name, for logs and counters.
+    #[schemars(example = &"totalview")]
     pub name: String,
     /// The venue protocol.
     #[serde(deserialize_with = "protocol_by_name")]
+    #[schemars(with = "String", extend("enum" = Protocol::ALL.map(Protocol::name)), example = &"itch50")]
     pub protocol: Protocol,
     /// The worker that receives all its lines.
+    #[schemars(example = &"w0")]
     pub worker: String,
     /// Publisher id of its DBN records; absent, the protocol's own.
+    #[schemars(example = 2)]
     pub publisher_id: Option<u16>,
     /// The venue's day (YYYY-MM-DD), for a session that is played on another; absent, today.
     #[serde(default, deserialize_with = "date_by_text")]
+    #[schemars(with = "Option<String>", extend("format" = "date"), example = &"2026-11-23")]
     pub date: Option<Date>,
     /// How its gaps are healed.
     #[serde(default)]
     pub recovery: RecoveryConfig,
     /// Its redundant multicast copies.
     #[serde(rename = "line")]
+    #[schemars(length(min = 1, max = LINES_MAX))]
     pub lines: Vec<LineConfig>,
 }
 
 /// One multicast copy of a channel.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LineConfig {
     /// `A`, `B`, …
+    #[schemars(example = &"A")]
     pub name: String,
     /// The interface on which to join the group.
+    #[schemars(example = &"enp1s0f0")]
     pub interface: String,
     /// The multicast group.
+    #[schemars(example = &"233.252.0.1")]
     pub group: Ipv4Addr,
     /// The UDP port.
+    #[schemars(range(min = 1), example = 26_477)]
     pub port: u16,
     /// The sender to join, where the join is to be source-specific.
+    #[schemars(example = &"192.0.2.10")]
     pub source: Option<Ipv4Addr>,
     /// The VLAN tags that the packets carry, the outer one first where there are two; empty for
     /// none. Absent, any.
+    #[schemars(length(max = 2), inner(range(min = 1, max = 4_094)), example = [141])]
     pub vlan: Option<Vec<u16>>,
 }
 

@@ -4,7 +4,9 @@
 //! orders, machines run) and, for each record, whether it is published. Records that are of no schema
 //! (the end of an interval) always are.
 
+use schemars::{JsonSchema, Schema as JsonShape, SchemaGenerator, json_schema};
 use serde::Deserialize;
+use std::borrow::Cow;
 use wirebook_model::dbn::{RType, Schema, rtype};
 
 /// The schemas that Wirebook makes.
@@ -80,6 +82,25 @@ impl TryFrom<Vec<String>> for Published {
             types[RType::from(schema) as usize] = true;
         }
         Ok(Self { schemas: Some(schemas), types })
+    }
+}
+
+impl JsonSchema for Published {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Published".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> JsonShape {
+        let names = SCHEMAS.map(|schema| schema.as_str());
+        json_schema!({
+            "type": "array",
+            "minItems": 1,
+            "items": { "type": "string", "enum": names },
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod book;
+pub mod completions;
 pub mod convert;
 pub mod counters;
 pub mod decode;

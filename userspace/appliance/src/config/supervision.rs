@@ -1,36 +1,42 @@
 //! What stands behind the books, what is checked, and when a thread is said to stand.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::time::Duration;
-use wirebook_machine::Supervision;
+use wirebook_machine::{Supervision, machines};
 
 /// The self-check.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckConfig {
     /// Symbols or instrument ids of the books.
+    #[schemars(example = ["AAPL"])]
     pub shadow: Vec<String>,
 }
 
 /// The machines behind each book.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MachinesConfig {
-    /// Their names, in the order of the chain.
+    /// Their names, in the order of the chain: those of the example, and a program's own.
+    #[schemars(example = machines::names().collect::<Vec<_>>())]
     pub run: Vec<String>,
     /// How often machines learn that feed time has passed, in milliseconds of it.
+    #[schemars(range(min = 1, max = 3_600_000))]
     pub interval_ms: u64,
     /// Attempts to rebuild an instrument's machine that fell before it stays down.
     pub rebuilds_max: u32,
     /// Records that a shard keeps to rebuild machines from.
+    #[schemars(range(min = 1, max = 16_777_216))]
     pub log_records: usize,
 }
 
 /// The supervision of threads.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SupervisionConfig {
     /// How long a thread may go without a new cycle before it is reported, in milliseconds.
+    #[schemars(range(min = 100, max = 3_600_000))]
     pub no_progress_ms: u64,
 }
 

@@ -2,31 +2,37 @@
 
 use super::RESERVED;
 use crate::config::mistake_in_slots;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
 /// What is written to disk.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecordConfig {
     /// The directory of the recording; it is made where it is missing.
+    #[schemars(example = &"/var/lib/wirebook/recording")]
     pub dir: PathBuf,
     /// Whether raw packets are written too.
     #[serde(default)]
     pub packets: bool,
     /// Milliseconds between two writes: what a process that is killed loses at most.
     #[serde(default = "default_flush_ms")]
+    #[schemars(range(min = 1, max = 60_000))]
     pub flush_ms: u64,
     /// Seconds between two snapshots of all books; 0 for none. The recorder keeps the books a second
     /// time for them.
     #[serde(default = "default_snapshot_s")]
+    #[schemars(range(max = 86_400))]
     pub snapshot_s: u64,
-    /// Slots of the ring from a shard to the recorder.
+    /// Slots of the ring from a shard to the recorder; a power of two.
     #[serde(default = "default_recorder_slots")]
+    #[schemars(range(min = 64))]
     pub journal_slots: usize,
-    /// Slots of the ring from a worker to the recorder of packets.
+    /// Slots of the ring from a worker to the recorder of packets; a power of two.
     #[serde(default = "default_recorder_slots")]
+    #[schemars(range(min = 64))]
     pub packet_slots: usize,
 }
 

@@ -4,7 +4,8 @@
 //! are made from. Promises: an impossible value is named with its key, what was expected and what
 //! was found; a password is never shown.
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,39 +20,49 @@ use wirebook_wire::soupbintcp::LoginRequest;
 const WAIT_MS_MAX: u64 = 3_600_000;
 
 /// How a channel's gaps are healed. Without servers they are not.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecoveryConfig {
     /// How long a gap waits for the other line before anything is asked for.
+    #[schemars(range(min = 1, max = 10_000_000))]
     pub reorder_wait_us: u64,
     /// Packets that may wait for the ones before them.
+    #[schemars(range(min = 1, max = 16_777_216))]
     pub window_packets: usize,
     /// Bytes of those packets.
+    #[schemars(range(min = 2_048, max = 17_179_869_184_u64))]
     pub window_bytes: usize,
     /// MoldUDP64 re-request servers, the preferred one first.
     pub retransmit: Vec<RetransmitServer>,
     /// The most messages that one request may ask for, as the venue says.
+    #[schemars(range(min = 1, max = 65_534))]
     pub request_messages_max: u16,
     /// Requests a second that the venue allows.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub requests_per_second: u32,
     /// How long a server may take to answer before the next one is asked.
+    #[schemars(range(min = 1, max = WAIT_MS_MAX))]
     pub answer_wait_ms: u64,
     /// How long a gap may be asked for until a snapshot must heal it.
+    #[schemars(range(min = 1, max = WAIT_MS_MAX))]
     pub retransmit_deadline_ms: u64,
     /// A gap of more messages is not asked for: a snapshot is faster.
+    #[schemars(range(min = 1, max = 1_099_511_627_776_u64))]
     pub retransmit_messages_max: u64,
     /// GLIMPSE servers, the preferred one first.
     pub snapshot: Vec<SnapshotServer>,
     /// How long a snapshot may take, over all servers.
+    #[schemars(range(min = 1, max = WAIT_MS_MAX))]
     pub snapshot_deadline_ms: u64,
     /// How long books stay stale before a snapshot is asked for again.
+    #[schemars(range(min = 1, max = WAIT_MS_MAX))]
     pub snapshot_retry_ms: u64,
     /// What becomes of books that nothing heals.
     pub unhealed: Unhealed,
 }
 
 /// What becomes of the books of a channel with a gap that no server heals.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unhealed {
     /// They are stale until the next session.
@@ -62,33 +73,39 @@ pub enum Unhealed {
 }
 
 /// A re-request server.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetransmitServer {
     /// Its address and UDP port.
+    #[schemars(with = "String", example = &"192.0.2.1:17001")]
     pub address: SocketAddr,
 }
 
 /// A snapshot server.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SnapshotServer {
     /// Its address and TCP port.
+    #[schemars(with = "String", example = &"192.0.2.1:18001")]
     pub address: SocketAddr,
     /// The user name of the venue's agreement.
     #[serde(default)]
+    #[schemars(example = &"user")]
     pub username: String,
     /// Its password, or else `password_file`.
+    #[schemars(extend("x-instead-of" = "password_file"))]
     pub password: Option<Password>,
     /// The file whose first line is the password.
+    #[schemars(example = &"/etc/wirebook/glimpse.password")]
     pub password_file: Option<PathBuf>,
     /// The session to log in to; empty for the current one.
     #[serde(default)]
+    #[schemars(length(max = 10))]
     pub session: String,
 }
 
 /// A password; not to be seen in logs.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Password(pub String);
 
