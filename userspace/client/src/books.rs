@@ -43,6 +43,11 @@ impl Books {
         Ok(Book { cell })
     }
 
+    /// How often the top of this instrument's book was published.
+    pub fn updates(&self, instrument: &Instrument) -> u64 {
+        self.directory.board(instrument).updates(instrument.place).unwrap_or_default()
+    }
+
     /// Who is who.
     pub fn directory(&mut self) -> &mut Directory {
         &mut self.directory

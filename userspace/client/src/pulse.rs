@@ -12,8 +12,9 @@ use wirebook_shm::SegmentView;
 /// How long a heartbeat may stand still; a writer that lives moves it every 50 ms.
 const LIMIT: Duration = Duration::from_secs(2);
 
+/// The heartbeat of one start of an appliance, as this reader sees it.
 #[derive(Clone)]
-pub(crate) struct Pulse {
+pub struct Pulse {
     view: Arc<SegmentView>,
     last_ns: u64,
     changed: Instant,
@@ -26,19 +27,24 @@ impl Pulse {
     }
 
     /// True while the heartbeat has not stood still for the limit.
-    pub(crate) fn beats(&mut self) -> bool {
+    pub fn beats(&mut self) -> bool {
+        self.stood() < LIMIT
+    }
+
+    /// How long the heartbeat has stood still, as far as this reader has looked.
+    pub fn stood(&mut self) -> Duration {
         let now_ns = self.view.heartbeat_ns();
         if now_ns != self.last_ns {
             self.last_ns = now_ns;
             self.changed = Instant::now();
         }
-        self.changed.elapsed() < LIMIT
+        self.changed.elapsed()
     }
 
     /// True once the heartbeat has moved since this was made.
     pub(crate) fn has_moved(&mut self) -> bool {
         let before_ns = self.last_ns;
-        self.beats();
+        self.stood();
         self.last_ns != before_ns
     }
 }

@@ -1,5 +1,6 @@
 //! A session: the segment of one start of an appliance, and the way to the next.
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use wirebook_shm::{SegmentError, SegmentView, names};
 use crate::books::Books;
 use crate::counts;
 use crate::directory::Directory;
+use crate::notices::Notices;
 use crate::pulse::Pulse;
 use crate::records::Records;
 
@@ -67,7 +69,8 @@ pub enum Reattached {
 /// The segment of one start of an appliance.
 #[derive(Clone)]
 pub struct Session {
-    path: PathBuf,
+    /// Where the next start will answer; `None` where the segment was not got by a socket.
+    path: Option<PathBuf>,
     view: Arc<SegmentView>,
     shards: usize,
 }
@@ -81,9 +84,21 @@ impl Session {
     /// or the appliance speaks another ABI version; both are then named.
     pub fn connect(path: impl AsRef<Path>) -> Result<Self, ClientError> {
         let path = path.as_ref().to_owned();
-        let view = Arc::new(SegmentView::connect(&path)?);
+        Ok(Self::of(SegmentView::connect(&path)?, Some(path)))
+    }
+
+    /// A session on a segment that this process holds itself, which has no next start.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Segment`] where the descriptor is no segment of this ABI version.
+    pub fn open(segment: impl AsFd) -> Result<Self, ClientError> {
+        Ok(Self::of(SegmentView::open(segment)?, None))
+    }
+
+    fn of(view: SegmentView, path: Option<PathBuf>) -> Self {
         let shards = (0..).take_while(|shard| view.observe(&names::output(*shard)).is_ok()).count();
-        Ok(Self { path, view, shards })
+        Self { path, view: Arc::new(view), shards }
     }
 
     /// What tells this start of the appliance from any other.
@@ -133,6 +148,20 @@ impl Session {
         Ok(Books::new(Directory::new(boards)))
     }
 
+    /// What the appliance has told a person, from the oldest notice that is still there.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Segment`] where the segment is not laid out as an appliance's.
+    pub fn notices(&self) -> Result<Notices, ClientError> {
+        Notices::new(&self.view)
+    }
+
+    /// The appliance's heartbeat.
+    pub fn pulse(&self) -> Pulse {
+        Pulse::new(Arc::clone(&self.view))
+    }
+
     /// Every counter of the appliance, as it was within the last two seconds: a family, the counter's
     /// own name, and labels, as in `line_missing_messages{channel="itch",line="A"}`.
     ///
@@ -167,9 +196,10 @@ impl Session {
     /// ABI version. The session is then as it was, and this can be called again.
     pub fn reconnect(&mut self, patience: Duration) -> Result<Reattached, ClientError> {
         let begun = Instant::now();
-        let mut pulse = Pulse::new(Arc::clone(&self.view));
+        let mut pulse = self.pulse();
+        let path = self.path.clone().ok_or(ClientError::WriterGone)?;
         loop {
-            match Self::connect(&self.path) {
+            match Self::connect(&path) {
                 Ok(next) if next.epoch() != self.epoch() => {
                     *self = next;
                     return Ok(Reattached::NextStart);

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Start, cell, path, push, refresh};
-use dbn::MboMsg;
-use wirebook_client::{Next, Reattached, Records, Session, Wait};
+use dbn::{MboMsg, RecordRef};
+use wirebook_client::{ClientError, Next, Notice, NoticeLevel, Reattached, Records, Session, Wait};
 use wirebook_shm::refresh::{BEGINS, RefreshMark};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -271,4 +271,41 @@ fn another_abi_version_is_refused_with_both_named() {
     answering.join().unwrap();
     std::fs::remove_file(&path).unwrap();
     assert!(Session::connect(&path).err().unwrap().to_string().contains("No such file"));
+}
+
+#[test]
+fn notices_are_read_from_the_oldest_that_is_still_there() {
+    let mut start = Start::new(path(), 1);
+    let told = |number: u64| Notice {
+        ts_event: number,
+        level: NoticeLevel::Warning,
+        text: format!("notice {number}"),
+    };
+    let mut tell = |range: std::ops::Range<u64>| {
+        for number in range {
+            let record = told(number).to_record();
+            start.notices.push_bytes(RecordRef::from(&record).as_ref()).unwrap();
+        }
+    };
+    tell(0..3);
+    let session = Session::connect(&start.socket.path).unwrap();
+    let mut notices = session.notices().unwrap();
+    let all: Vec<_> = notices.by_ref().collect();
+    assert_eq!(all, [told(0), told(1), told(2)]);
+    tell(3..4);
+    assert_eq!(notices.by_ref().collect::<Vec<_>>(), [told(3)]);
+    // Its ring has room for some 20; whoever comes now gets the newest of them, in order.
+    tell(4..100);
+    let late: Vec<_> = session.notices().unwrap().collect();
+    assert!(late.len() > 10, "{late:?}");
+    let expected: Vec<_> = (100 - late.len() as u64..100).map(told).collect();
+    assert_eq!(late, expected);
+}
+
+#[test]
+fn a_session_on_a_segment_of_ones_own_has_no_next_start() {
+    let start = Start::new(path(), 2);
+    let mut session = Session::open(start.segment.share().unwrap()).unwrap();
+    assert_eq!((session.shards(), session.epoch()), (2, start.segment.epoch()));
+    assert!(matches!(session.reconnect(Duration::ZERO), Err(ClientError::WriterGone)));
 }

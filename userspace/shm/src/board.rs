@@ -206,6 +206,15 @@ impl BoardReader {
         }
         Err(BoardError::Contended)
     }
+
+    /// How often a cell was published.
+    ///
+    /// # Errors
+    ///
+    /// [`BoardError::NoSuchCell`] where `index` is not below [`len`](Self::len).
+    pub fn updates(&self, index: usize) -> Result<u64, BoardError> {
+        find(&self.cells, index).map(CellSlot::stores)
+    }
 }
 
 fn find(cells: &[CellSlot], index: usize) -> Result<&CellSlot, BoardError> {
@@ -240,6 +249,7 @@ mod tests {
         cell.asks[9] = CellLevel { price: -1, size: u64::MAX, orders: 7, reserved: 0 };
         writer.publish(1, &cell).unwrap();
         assert_eq!(reader.read(1), Ok(cell));
+        assert_eq!((reader.updates(0), reader.updates(1)), (Ok(0), Ok(1)));
         assert_eq!(reader.read(1).unwrap().state(), Some(CellState::Live));
         assert_eq!(reader.read(0), Ok(Cell::default()));
         let none = BoardError::NoSuchCell { index: 2, cells: 2 };

@@ -26,6 +26,8 @@ mod layout;
 mod mapping;
 pub mod names;
 #[cfg(not(loom))]
+pub mod notice;
+#[cfg(not(loom))]
 mod record;
 #[cfg(not(loom))]
 pub mod refresh;

@@ -23,6 +23,9 @@ pub fn histogram(stage: &str) -> String {
     stage.replace('→', "-to-").replace(' ', "-")
 }
 
+/// The open ring of what the appliance has to tell a person.
+pub const NOTICES: &str = "notices";
+
 /// The board with the tops of a shard's books.
 pub fn board(shard: usize) -> String {
     format!("board-{shard}")

@@ -45,6 +45,12 @@ impl<const N: usize> Seqlock<N> {
         self.version.store(version.wrapping_add(2), release);
     }
 
+    /// How often the value was replaced.
+    #[cfg_attr(loom, allow(dead_code, reason = "no model asks"))]
+    pub fn stores(&self) -> u64 {
+        self.version.load(Ordering::Relaxed) / 2
+    }
+
     /// One try to copy the value; `None` where the writer was at it. All zero before the first store.
     #[inline]
     pub fn try_load(&self) -> Option<[u64; N]> {

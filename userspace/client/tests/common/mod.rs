@@ -12,7 +12,7 @@ use wirebook_client::Session;
 use wirebook_shm::board::{BoardWriter, Cell};
 use wirebook_shm::refresh::{BEGINS, ENDS, RefreshMark};
 use wirebook_shm::ring::Writer;
-use wirebook_shm::{PageKind, Segment, SegmentLayout, handoff};
+use wirebook_shm::{PageKind, Segment, SegmentLayout, handoff, names};
 
 /// Slots of each ring.
 const SLOTS: usize = 64;
@@ -24,6 +24,7 @@ pub(crate) struct Start {
     pub(crate) rings: Vec<Writer>,
     pub(crate) refreshes: Vec<Writer>,
     pub(crate) boards: Vec<BoardWriter>,
+    pub(crate) notices: Writer,
     pub(crate) socket: Socket,
 }
 
@@ -41,12 +42,14 @@ impl Start {
             layout = layout.open_ring(format!("refresh-{shard}"), SLOTS);
             layout = layout.board(format!("board-{shard}"), 16);
         }
+        let layout = layout.open_ring(names::NOTICES, 2 * SLOTS);
         let mut segment = Segment::create(&layout, PageKind::Ordinary).unwrap();
         let rings =
             (0..shards).map(|n| segment.open_ring(&format!("output-{n}")).unwrap()).collect();
         let refreshes =
             (0..shards).map(|n| segment.open_ring(&format!("refresh-{n}")).unwrap()).collect();
         let boards = (0..shards).map(|n| segment.board(&format!("board-{n}")).unwrap()).collect();
+        let notices = segment.open_ring(names::NOTICES).unwrap();
         let segment = Arc::new(segment);
         let listener = UnixListener::bind(&path).unwrap();
         let over = Arc::new(AtomicBool::new(false));
@@ -60,7 +63,7 @@ impl Start {
             }
         });
         let socket = Socket { path, over, answering: Some(answering) };
-        Self { segment, rings, refreshes, boards, socket }
+        Self { segment, rings, refreshes, boards, notices, socket }
     }
 
     pub(crate) fn session(&self) -> Session {
