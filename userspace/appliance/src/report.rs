@@ -37,6 +37,8 @@ pub struct LineReport {
     pub name: String,
     /// Packets, heartbeats included.
     pub packets: u64,
+    /// Messages in them.
+    pub messages: u64,
     /// Packets that another copy had brought before.
     pub duplicates: u64,
     /// Packets that came too late.
@@ -50,10 +52,10 @@ pub struct LineReport {
 impl LineReport {
     /// The counts of the channel's line with this number.
     pub fn new(number: u8, counters: LineCounters) -> Self {
-        let LineCounters { packets, duplicates, late, missing_messages, behind_messages } =
+        let LineCounters { packets, messages, duplicates, late, missing_messages, behind_messages } =
             counters;
         let name = char::from(b'A' + number % 26).to_string();
-        Self { name, packets, duplicates, late, missing_messages, behind_messages }
+        Self { name, packets, messages, duplicates, late, missing_messages, behind_messages }
     }
 }
 

@@ -28,6 +28,8 @@ pub struct WorkerSample {
 pub struct ChannelSample {
     /// What its books are told.
     pub state: BookState,
+    /// The sequence of the next message to apply.
+    pub next_sequence: u64,
     /// What arbitration counted.
     pub channel: ChannelCounters,
     /// What decoding bent.

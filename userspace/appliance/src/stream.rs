@@ -221,6 +221,7 @@ impl Stream {
         let line = |number: usize| self.channel.line(number as u8).unwrap_or_default();
         ChannelSample {
             state: self.channel.books(),
+            next_sequence: self.channel.next_sequence(),
             channel: self.channel.counters(),
             decoder: self.reader.decoder.counters(),
             lines: std::array::from_fn(line),
@@ -229,7 +230,7 @@ impl Stream {
 
     /// What has been counted.
     pub fn report(&self) -> ChannelReport {
-        let ChannelSample { state, channel, decoder, lines } = self.sample();
+        let ChannelSample { state, channel, decoder, lines, .. } = self.sample();
         let lines = (0..self.line_count).zip(lines);
         let lines = lines.map(|(number, counters)| LineReport::new(number, counters)).collect();
         ChannelReport { number: self.reader.number, state, channel, decoder, lines }

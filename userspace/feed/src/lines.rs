@@ -16,6 +16,8 @@ const MISSED_RANGES: usize = 8;
 pub struct LineCounters {
     /// Packets, heartbeats included.
     pub packets: u64,
+    /// Messages in them.
+    pub messages: u64,
     /// Packets whose messages another copy had brought before.
     pub duplicates: u64,
     /// Packets whose messages came too late: given up, or repaired by a recovery.
@@ -94,6 +96,7 @@ impl Lines {
         self.newest = self.newest.max(end);
         let Some(line) = self.line(source) else { return };
         line.counters.packets += 1;
+        line.counters.messages += end.saturating_sub(sequence);
         let next = line.next.unwrap_or(sequence);
         line.counters.missing_messages =
             line.counters.missing_messages.saturating_add(sequence.saturating_sub(next));
@@ -203,6 +206,7 @@ mod tests {
         lines.arrive(A, 6, 10);
         let [a, b] = [0, 1].map(|line| lines.counters(line).unwrap());
         assert_eq!((a.packets, a.missing_messages, a.behind_messages), (2, 2, 0));
+        assert_eq!((a.messages, b.messages), (7, 1));
         assert_eq!((b.packets, b.missing_messages, b.behind_messages), (1, 0, 8));
     }
 }
