@@ -4,7 +4,9 @@
 //! shard or machine that it is of. A thread that has not answered yet is not told of.
 
 use crate::counts::Counts;
+use crate::notices::{ChannelMemory, Notices, news_of_drops};
 use crate::samples::{ChannelSample, Latest, ShardSample, WorkerSample};
+use crate::source::Drops;
 use wirebook_machine::MachineCounters;
 use wirebook_telemetry::{Probe, probe};
 use wirebook_xdp::StatisticsReader;
@@ -22,6 +24,8 @@ pub(crate) struct WorkerAnswers {
     pub(crate) channels: Vec<ChannelAnswers>,
     /// The kernel's counts of its sockets.
     pub(crate) kernel: Option<StatisticsReader>,
+    /// The drops that were told.
+    pub(crate) drops: Drops,
 }
 
 /// A channel's answers, and what it and its lines are called.
@@ -29,6 +33,7 @@ pub(crate) struct ChannelAnswers {
     pub(crate) name: String,
     pub(crate) lines: Vec<String>,
     pub(crate) latest: Latest<ChannelSample>,
+    pub(crate) memory: ChannelMemory,
 }
 
 /// A shard's answers, and what its machines are called.
@@ -38,7 +43,7 @@ pub(crate) struct ShardAnswers {
 }
 
 impl WorkerAnswers {
-    pub(crate) fn tell(&mut self, counts: &mut Counts) {
+    pub(crate) fn tell(&mut self, counts: &mut Counts, notices: &mut Notices) {
         let labels = format!("worker=\"{}\"", self.name);
         let Some(WorkerSample { counters, mut drops, backpressure }) = self.latest.get() else {
             return;
@@ -49,17 +54,24 @@ impl WorkerAnswers {
             sockets.iter().for_each(|kernel| drops.add_kernel(kernel));
         }
         counts.set_all("drop", &labels, &drops);
-        self.channels.iter_mut().for_each(|channel| channel.tell(counts));
+        if let Some((level, text)) = news_of_drops(&self.name, &self.drops, &drops) {
+            notices.tell(level, text);
+        }
+        self.drops = drops;
+        self.channels.iter_mut().for_each(|channel| channel.tell(counts, notices));
     }
 }
 
 impl ChannelAnswers {
-    pub(crate) fn tell(&mut self, counts: &mut Counts) {
-        let Some(ChannelSample { state, channel, decoder, lines }) = self.latest.get() else {
-            return;
-        };
+    pub(crate) fn tell(&mut self, counts: &mut Counts, notices: &mut Notices) {
+        let Some(sample) = self.latest.get() else { return };
+        for (level, text) in self.memory.news(&self.name, &self.lines, &sample) {
+            notices.tell(level, text);
+        }
+        let ChannelSample { state, next_sequence, channel, decoder, lines } = sample;
         let labels = format!("channel=\"{}\"", self.name);
         counts.set("channel", "state", &labels, state as u64);
+        counts.set("channel", "next_sequence", &labels, next_sequence);
         counts.set_all("channel", &labels, &channel);
         counts.set_all("channel", &labels, &decoder);
         for (line, counters) in self.lines.iter().zip(lines) {

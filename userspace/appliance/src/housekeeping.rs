@@ -8,16 +8,19 @@ use crate::clock;
 use crate::counts::Counts;
 use crate::incidents::IncidentReader;
 use crate::nic::Nics;
+use crate::notices::{ChannelMemory, Notices, started};
 use crate::progress::{Progress, ProgressWatch};
 use crate::recorder::RecorderCounters;
 use crate::recovery::RecoveryCounters;
 use crate::samples::{Latest, ShardProbes, ShardSample, WorkerProbes, WorkerSample};
+use crate::source::Drops;
 use crate::watch::Watch;
 use anyhow::{Context, bail};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use wirebook_shm::notice::Level;
 use wirebook_shm::{Segment, SegmentView};
 use wirebook_telemetry::{HistogramCollector, Probe};
 use wirebook_xdp::StatisticsReader;
@@ -135,10 +138,11 @@ impl Housekeeping {
             .into_iter()
             .map(|(name, lines)| {
                 let (probe, latest) = asked();
-                (probe, ChannelAnswers { name, lines, latest })
+                (probe, ChannelAnswers { name, lines, latest, memory: ChannelMemory::default() })
             })
             .unzip();
-        self.workers.push(WorkerAnswers { name: name.to_owned(), latest, channels, kernel });
+        let (name, drops) = (name.to_owned(), Drops::default());
+        self.workers.push(WorkerAnswers { name, latest, channels, kernel, drops });
         WorkerProbes { worker, channels: probes }
     }
 
@@ -183,6 +187,7 @@ impl Housekeeping {
         &mut self,
         segment: &Segment,
         counts: &mut Counts,
+        notices: &mut Notices,
         stop: &Stop,
         ended: &[AtomicBool],
         all_live: impl Fn() -> bool,
@@ -197,7 +202,9 @@ impl Housekeeping {
         if let Some(path) = &self.duties.ready_file {
             std::fs::write(path, "ready\n").with_context(|| path.display().to_string())?;
         }
-        tracing::info!("ready");
+        let channels = self.workers.iter().map(|worker| worker.channels.len()).sum();
+        notices.tell(Level::Info, started(self.workers.len(), self.shards.len(), channels));
+        counts.set("appliance", "started_ns", "", clock::now());
         self.ask();
         let mut second = Instant::now();
         let mut all_ended_since = None;
@@ -205,8 +212,8 @@ impl Housekeeping {
             std::thread::sleep(CYCLE);
             segment.heartbeat(clock::now());
             self.histograms.collect();
-            self.incidents.iter().for_each(IncidentReader::log);
-            self.log_progress();
+            self.incidents.iter().for_each(|incidents| incidents.tell(notices));
+            self.tell_progress(notices);
             // A stop ends the threads too, so it is looked at after them.
             if !all_live() && !stop.is_set() {
                 bail!("a hot thread has died");
@@ -223,7 +230,7 @@ impl Housekeeping {
             }
             if is_over {
                 second = Instant::now();
-                self.tell(counts);
+                self.tell(counts, notices);
                 self.ask();
             }
             if self.duties.until_end_of_session {
@@ -239,12 +246,10 @@ impl Housekeeping {
         Ok(())
     }
 
-    fn log_progress(&mut self) {
+    fn tell_progress(&mut self, notices: &mut Notices) {
         for told in self.progress.look(Instant::now()) {
-            match told.awaits {
-                Some(_) => tracing::error!("{told}"),
-                None => tracing::info!("{told}"),
-            }
+            let level = if told.awaits.is_some() { Level::Error } else { Level::Info };
+            notices.tell(level, told.to_string());
         }
     }
 
@@ -256,8 +261,8 @@ impl Housekeeping {
     }
 
     /// Brings the segment's counts up to date.
-    fn tell(&mut self, counts: &mut Counts) {
-        self.workers.iter_mut().for_each(|worker| worker.tell(counts));
+    fn tell(&mut self, counts: &mut Counts, notices: &mut Notices) {
+        self.workers.iter_mut().for_each(|worker| worker.tell(counts, notices));
         for (number, shard) in self.shards.iter_mut().enumerate() {
             shard.tell(counts, &format!("shard=\"{number}\""));
         }
@@ -275,6 +280,8 @@ impl Housekeeping {
         }
         counts.set("supervision", "stalls", "", self.progress.stalls());
         counts.set_histograms(&self.histograms);
+        // Last: who finds a new time here finds what was counted by then.
+        counts.set("appliance", "counted_ns", "", clock::now());
     }
 
     fn print(&mut self) {

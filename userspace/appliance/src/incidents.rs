@@ -1,15 +1,17 @@
 //! What a shard has to say of machines and books that fell.
 //!
-//! Arrives: a shard's incidents, in its idle cycles. Leaves: a line each in the log, from the
+//! Arrives: a shard's incidents, in its idle cycles. Leaves: a notice each, from the
 //! housekeeping thread. The shard never waits: where the queue is full the line is missing, and the
 //! counters still hold it.
 
+use crate::notices::Notices;
 use crate::repair::RepairCounters;
 use crate::self_check::Parted;
 use crate::shard::Shard;
 use crossbeam_queue::ArrayQueue;
 use std::sync::Arc;
 use wirebook_machine::{BookSink, Change, Incident};
+use wirebook_shm::notice::Level;
 
 /// Incidents on their way to the log.
 const INCIDENTS_MAX: usize = 256;
@@ -61,55 +63,48 @@ impl IncidentSender {
 }
 
 impl IncidentReader {
-    /// Logs what has come.
-    pub fn log(&self) {
+    /// Tells what has come.
+    pub fn tell(&self, notices: &mut Notices) {
+        let shard = self.shard;
         while let Some(told) = self.queue.pop() {
             match told {
-                Told::Machine(incident) => self.log_machine(&incident),
-                Told::Books { before, now } => self.log_books(before, now),
-                Told::Parted(Parted { channel, instrument_id, difference }) => tracing::error!(
-                    "shard {}: the self-check of instrument {instrument_id} of channel {channel} \
-                     failed: {difference}",
-                    self.shard
+                Told::Machine(incident) => self.tell_machine(&incident, notices),
+                Told::Books { before, now } => self.tell_books(before, now, notices),
+                Told::Parted(Parted { channel, instrument_id, difference }) => notices.tell(
+                    Level::Error,
+                    format!(
+                        "shard {shard}: the self-check of instrument {instrument_id} of channel \
+                         {channel} failed: {difference}"
+                    ),
                 ),
             }
         }
     }
 
-    fn log_machine(&self, incident: &Incident) {
+    fn tell_machine(&self, incident: &Incident, notices: &mut Notices) {
         let Incident { kind, number, change, reason } = *incident;
         let (shard, name) = (self.shard, self.machines.get(kind).map_or("?", String::as_str));
+        let of = format!("shard {shard}: machine {name} of book {number}");
         match change {
-            Change::Down => {
-                tracing::warn!("shard {shard}: machine {name} of book {number} fell: {reason}");
-            }
-            Change::Rebuilt => {
-                tracing::info!("shard {shard}: machine {name} of book {number} is back");
-            }
-            Change::GivenUp => {
-                tracing::error!(
-                    "shard {shard}: machine {name} of book {number} stays down: {reason}"
-                );
-            }
+            Change::Down => notices.tell(Level::Warning, format!("{of} fell: {reason}")),
+            Change::Rebuilt => notices.tell(Level::Info, format!("{of} is back")),
+            Change::GivenUp => notices.tell(Level::Error, format!("{of} stays down: {reason}")),
         }
     }
 
-    fn log_books(&self, before: RepairCounters, now: RepairCounters) {
+    fn tell_books(&self, before: RepairCounters, now: RepairCounters, notices: &mut Notices) {
         let shard = self.shard;
         let new = |count: fn(&RepairCounters) -> u64| count(&now) - count(&before);
         let (fell, anew) = (new(|c| c.falls), new(|c| c.shard_rebuilds));
-        if fell > 0 {
-            tracing::error!("shard {shard}: {fell} books fell and are stale until repaired");
-        }
-        if anew > 0 {
-            tracing::error!("shard {shard}: its tables were made anew; all its books recover");
-        }
         let (back, lost) = (new(|c| c.repaired), new(|c| c.given_up));
-        if back > 0 {
-            tracing::info!("shard {shard}: {back} books are back");
-        }
-        if lost > 0 {
-            tracing::error!("shard {shard}: {lost} books stay down");
+        let told = [
+            (Level::Error, fell, format!("{fell} books fell and are stale until repaired")),
+            (Level::Error, anew, "its tables were made anew; all its books recover".to_owned()),
+            (Level::Info, back, format!("{back} books are back")),
+            (Level::Error, lost, format!("{lost} books stay down")),
+        ];
+        for (level, _, text) in told.into_iter().filter(|(_, count, _)| *count > 0) {
+            notices.tell(level, format!("shard {shard}: {text}"));
         }
     }
 }

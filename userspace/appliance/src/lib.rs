@@ -20,6 +20,7 @@ pub mod intervals;
 pub mod lines;
 pub mod machines;
 pub mod nic;
+pub mod notices;
 pub mod progress;
 pub mod published;
 pub mod recorder;

@@ -17,6 +17,7 @@ use crate::intake::{Intake, join_groups};
 use crate::lines::{ChannelSpec, Lines};
 use crate::machines::MachineKinds;
 use crate::nic::{NicDrops, Nics};
+use crate::notices::{self, Notices};
 use crate::recorder::{RecorderCounters, rings};
 use crate::recovery::link::WorkerEnd;
 use crate::recovery::{Recovery, RecoveryCounters};
@@ -87,6 +88,7 @@ pub fn run(
     // Before anything of the host is touched: another appliance of the same name may live.
     let door = Door::open(config, &segment)?;
     let mut counts = Counts::new(&mut segment)?;
+    let mut notices = Notices::new(&mut segment)?;
     let recorders = rings::recorders(config, &segment)?;
     let mut intake = Intake::attach(config)?;
     let gone: Vec<_> = config.shards.iter().map(|_| Arc::new(AtomicBool::new(false))).collect();
@@ -154,7 +156,7 @@ pub fn run(
                 !worker_threads.iter().any(ScopedJoinHandle::is_finished)
                     && !shard_threads.iter().any(ScopedJoinHandle::is_finished)
             };
-            housekeeping.run(&segment, &mut counts, stop, &ended, all_live)
+            housekeeping.run(&segment, &mut counts, &mut notices, stop, &ended, all_live)
         };
         let kept = start_and_keep();
         stop.set();
@@ -322,7 +324,7 @@ fn layout(config: &Config) -> SegmentLayout {
             layout = layout.open_ring(names::refresh(shard), config.segment.refresh_slots);
         }
     }
-    counts::lay_out(rings::lay_out(layout, config))
+    notices::lay_out(counts::lay_out(rings::lay_out(layout, config)))
 }
 
 /// The names of a worker's channels and of their lines.
