@@ -38,6 +38,7 @@ pub mod stages;
 pub mod state_digest;
 pub mod stream;
 pub mod topology;
+pub mod vitals;
 pub mod watch;
 pub mod worker;
 
