@@ -4,9 +4,11 @@
 //! exists, no line is named twice, …). Promises: every mistake is named with what was expected
 //! and what was found; an unknown key is a mistake.
 
+mod metrics;
 mod mistakes;
 mod supervision;
 
+pub use self::metrics::MetricsConfig;
 pub(crate) use self::mistakes::mistake_in_slots;
 pub use self::supervision::{CheckConfig, MachinesConfig, SupervisionConfig};
 use crate::published::Published;
@@ -49,6 +51,9 @@ pub struct Config {
     /// When a thread is said to stand.
     #[serde(default)]
     pub supervision: SupervisionConfig,
+    /// What the tools that watch are told.
+    #[serde(default)]
+    pub metrics: MetricsConfig,
     /// Threads that receive and decode.
     #[serde(rename = "worker")]
     pub workers: Vec<WorkerConfig>,

@@ -19,6 +19,7 @@ pub mod intake;
 pub mod intervals;
 pub mod lines;
 pub mod machines;
+pub mod metrics;
 pub mod nic;
 pub mod notices;
 pub mod progress;

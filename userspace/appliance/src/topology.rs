@@ -16,6 +16,7 @@ use crate::incidents::incidents;
 use crate::intake::{Intake, join_groups};
 use crate::lines::{ChannelSpec, Lines};
 use crate::machines::MachineKinds;
+use crate::metrics::Endpoint;
 use crate::nic::{NicDrops, Nics};
 use crate::notices::{self, Notices};
 use crate::recorder::{RecorderCounters, rings};
@@ -87,6 +88,7 @@ pub fn run(
     let mut segment = Segment::create(&layout(config), config.segment.hugepages.into())?;
     // Before anything of the host is touched: another appliance of the same name may live.
     let door = Door::open(config, &segment)?;
+    let endpoint = Endpoint::open(config, &segment)?;
     let mut counts = Counts::new(&mut segment)?;
     let mut notices = Notices::new(&mut segment)?;
     let recorders = rings::recorders(config, &segment)?;
@@ -149,6 +151,9 @@ pub fn run(
             }
             if let Some(door) = &door {
                 spawn(scope, "door".to_owned(), None, || door.answer(&segment))?;
+            }
+            if let Some(endpoint) = endpoint {
+                spawn(scope, "metrics".to_owned(), None, || endpoint.run(stop))?;
             }
             // Last, so that no packet arrives before its socket and its thread.
             let _memberships = join_groups(config)?;

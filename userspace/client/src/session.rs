@@ -1,6 +1,5 @@
 //! A session: the segment of one start of an appliance, and the way to the next.
 
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -83,22 +82,21 @@ impl Session {
     /// [`ClientError::HandOff`] where nobody answers, the file's mode does not let this process in,
     /// or the appliance speaks another ABI version; both are then named.
     pub fn connect(path: impl AsRef<Path>) -> Result<Self, ClientError> {
-        let path = path.as_ref().to_owned();
-        Ok(Self::of(SegmentView::connect(&path)?, Some(path)))
+        let view = SegmentView::connect(path.as_ref())?;
+        Ok(Self { path: Some(path.as_ref().to_owned()), ..Self::of(view) })
     }
 
-    /// A session on a segment that this process holds itself, which has no next start.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError::Segment`] where the descriptor is no segment of this ABI version.
-    pub fn open(segment: impl AsFd) -> Result<Self, ClientError> {
-        Ok(Self::of(SegmentView::open(segment)?, None))
-    }
-
-    fn of(view: SegmentView, path: Option<PathBuf>) -> Self {
+    /// A session over a segment that this process has by other means. It knows no socket, so it cannot
+    /// be connected again.
+    pub fn of(view: SegmentView) -> Self {
         let shards = (0..).take_while(|shard| view.observe(&names::output(*shard)).is_ok()).count();
-        Self { path, view: Arc::new(view), shards }
+        Self { path: None, view: Arc::new(view), shards }
+    }
+
+    /// When the appliance last said that it lives, in nanoseconds since the UNIX epoch by its host's
+    /// clock; 0 before the first time. It says so every 50 ms.
+    pub fn heartbeat_ns(&self) -> u64 {
+        self.view.heartbeat_ns()
     }
 
     /// What tells this start of the appliance from any other.

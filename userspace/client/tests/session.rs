@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use common::{Start, cell, path, push, refresh};
 use dbn::{MboMsg, RecordRef};
 use wirebook_client::{ClientError, Next, Notice, NoticeLevel, Reattached, Records, Session, Wait};
+use wirebook_shm::SegmentView;
 use wirebook_shm::refresh::{BEGINS, RefreshMark};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -305,7 +306,7 @@ fn notices_are_read_from_the_oldest_that_is_still_there() {
 #[test]
 fn a_session_on_a_segment_of_ones_own_has_no_next_start() {
     let start = Start::new(path(), 2);
-    let mut session = Session::open(start.segment.share().unwrap()).unwrap();
+    let mut session = Session::of(SegmentView::open(start.segment.share().unwrap()).unwrap());
     assert_eq!((session.shards(), session.epoch()), (2, start.segment.epoch()));
     assert!(matches!(session.reconnect(Duration::ZERO), Err(ClientError::WriterGone)));
 }
