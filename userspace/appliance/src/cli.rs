@@ -4,6 +4,7 @@ use crate::exchange::{FaultArgs, SendBy, ServerArgs};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::Duration;
 use wirebook_machine::Limits;
 use wirebook_wire::Protocol;
 
@@ -44,6 +45,8 @@ pub enum Command {
     Counters(CountersArgs),
     /// Print what lets a shell complete these commands and their options.
     Completions(CompletionsArgs),
+    /// Watch a running appliance on a terminal: lines, channels, stages, busiest books.
+    Top(TopArgs),
 }
 
 /// `wirebook run`
@@ -332,6 +335,46 @@ pub struct CountersArgs {
 pub struct CompletionsArgs {
     /// The shell.
     pub shell: clap_complete::Shell,
+}
+
+/// `wirebook top`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  wirebook top\n  wirebook top --socket /run/wirebook/nasdaq.sock --interval 500ms\n  \
+    wirebook top --once\n  wirebook top --json | jq '.channels[] | {channel, state}'\n\n\
+    Keys: q quits, p pauses, Tab chooses a pane, the arrows sort and scroll, ? tells more.\n\
+    NO_COLOR=1 does without colours. The appliance counts once a second: a shorter interval shows\n\
+    no more."
+)]
+pub struct TopArgs {
+    /// The appliance's socket.
+    #[arg(long, value_name = "PATH", default_value = SOCKET)]
+    pub socket: PathBuf,
+    /// How often to look: 500ms, 1s, 1m.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub interval: Duration,
+    /// Print one look and exit; needs no terminal.
+    #[arg(long)]
+    pub once: bool,
+    /// Print one line of JSON a look; with --once a single one.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A time of a tenth of a second to an hour.
+fn interval(text: &str) -> Result<Duration, String> {
+    let parts = text.find(|c: char| c.is_ascii_alphabetic()).map(|at| text.split_at(at));
+    let unit_s = match parts {
+        Some((_, "ms")) => 1e-3,
+        Some((_, "s")) => 1.0,
+        Some((_, "m")) => 60.0,
+        _ => 0.0,
+    };
+    let number = parts.and_then(|(number, _)| number.trim().parse::<f64>().ok());
+    match number.map(|number| number * unit_s) {
+        Some(seconds) if (0.1..=3_600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err(format!("expected 100ms to 60m, as in 500ms, 1s or 1m, found {text:?}")),
+    }
 }
 
 /// `wirebook sim`

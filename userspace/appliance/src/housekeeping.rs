@@ -204,7 +204,7 @@ impl Housekeeping {
         }
         let channels = self.workers.iter().map(|worker| worker.channels.len()).sum();
         notices.tell(Level::Info, started(self.workers.len(), self.shards.len(), channels));
-        counts.set("appliance", "started_ns", "", clock::now());
+        counts.set("appliance", "start_time_ms", "", clock::now() / 1_000_000);
         self.ask();
         let mut second = Instant::now();
         let mut all_ended_since = None;

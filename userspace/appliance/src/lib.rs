@@ -38,6 +38,7 @@ pub mod source;
 pub mod stages;
 pub mod state_digest;
 pub mod stream;
+pub mod top;
 pub mod topology;
 pub mod vitals;
 pub mod watch;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 use wirebook::cli::{Cli, Command};
 use wirebook::commands::{
-    book, completions, convert, counters, decode, lines, record, replay, run, sim, tail,
+    book, completions, convert, counters, decode, lines, record, replay, run, sim, tail, top,
 };
 
 fn main() -> ExitCode {
@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::Book(args) => book::run(args),
         Command::Counters(args) => counters::run(args),
         Command::Completions(args) => completions::run(args),
+        Command::Top(args) => top::run(args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("wirebook: {}", with_causes(&error));
