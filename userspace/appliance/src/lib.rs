@@ -37,6 +37,7 @@ pub mod shard;
 pub mod source;
 pub mod stages;
 pub mod state_digest;
+pub mod status;
 pub mod stream;
 pub mod top;
 pub mod topology;

@@ -6,14 +6,14 @@
 
 use crate::cli::TopArgs;
 use crate::housekeeping::Stop;
-use crate::top::{Asked, Top, View};
+use crate::top::{Asked, Screen, Top, View};
 use crate::vitals::Observer;
-use anyhow::{Context, bail};
+use anyhow::bail;
+use ratatui::Terminal;
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{self, Event};
 use ratatui::layout::Rect;
 use ratatui::widgets::Widget;
-use ratatui::{DefaultTerminal, Terminal};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -43,31 +43,12 @@ pub fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     let stop = Stop::on_signals()?;
     if interactive {
         let mut screen = Screen::open()?;
-        return watch(args, watched, &stop, &mut screen.terminal);
+        return watch(args, watched, &stop, screen.terminal());
     }
     match print(args, watched, &stop) {
         // Whoever reads has seen enough.
         Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
         outcome => outcome,
-    }
-}
-
-/// The terminal in raw mode on its alternate screen, until this is dropped.
-struct Screen {
-    terminal: DefaultTerminal,
-}
-
-impl Screen {
-    fn open() -> anyhow::Result<Self> {
-        let opened = ratatui::try_init().inspect_err(|_| drop(ratatui::try_restore()));
-        Ok(Self { terminal: opened.context("the terminal cannot be taken")? })
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        let _shown = self.terminal.show_cursor();
-        ratatui::restore();
     }
 }
 

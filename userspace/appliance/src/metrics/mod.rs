@@ -13,6 +13,7 @@ mod server;
 
 use crate::config::Config;
 use crate::housekeeping::Stop;
+use crate::status;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -32,7 +33,7 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 /// The configured endpoint: its socket, taken, and what it will tell.
 pub struct Endpoint {
     server: Server,
-    told: Told,
+    router: Router,
 }
 
 /// What every route reads.
@@ -57,12 +58,14 @@ impl Endpoint {
         let Some(address) = config.metrics.listen else { return Ok(None) };
         let server = Server::bind(address)?;
         tracing::info!("metrics at http://{}/metrics", server.address()?);
-        Ok(Some(Self { server, told: Told::new(config, segment)? }))
+        let told = Told::new(config, segment)?;
+        let status = status::router(&config.name, told.session.clone())?;
+        Ok(Some(Self { server, router: router(told).merge(status) }))
     }
 
     /// Answers until `stop`, on this thread.
     pub fn run(self, stop: &Stop) {
-        if let Err(error) = self.server.serve(router(self.told), stop) {
+        if let Err(error) = self.server.serve(self.router, stop) {
             tracing::error!("metrics are not told any more, the appliance goes on: {error:#}");
         }
     }
@@ -83,7 +86,7 @@ impl Told {
     }
 }
 
-/// Every route of the port.
+/// The routes of what is counted; those of the status stand beside them.
 fn router(told: Told) -> Router {
     Router::new().route("/metrics", get(metrics)).route("/healthz", get(healthz)).with_state(told)
 }

@@ -5,6 +5,7 @@
 //! where there is less room, columns and rows are left out, least important first.
 
 mod panes;
+mod screen;
 mod sheet;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod view;
 use crate::vitals::Vitals;
 use panes::Pane;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+pub use screen::Screen;
 use sheet::Order;
 use std::time::Duration;
 pub use view::View;

@@ -65,6 +65,7 @@ pub const FAMILIES: &[Family] = &[
     // The appliance.
     other("build", Kind::Info, &["version"], Of::Build, "The version that runs."),
     seconds("start_time", &[], Of::Counter("appliance_start_time_ms", 1e-3), "When the appliance started, since the UNIX epoch."),
+    seconds("counted_time", &[], Of::Counter("appliance_counted_ns", 1e-9), "When the counters were last brought up to date, since the UNIX epoch."),
     gauge("ready", &[], "appliance_ready", "1 once packets can be received."),
     seconds("heartbeat_age", &[], Of::Heartbeat, "Since housekeeping last moved; it does so every 50 ms."),
     counter("thread_cycles", THREAD, "thread_cycles", "Turns that a thread of the path has begun, modulo 2^48."),
@@ -89,6 +90,7 @@ pub const FAMILIES: &[Family] = &[
 
     // Lines.
     counter("line_packets", LINE, "line_packets", "Packets of the line, heartbeats included."),
+    counter("line_messages", LINE, "line_messages", "Messages in the line's packets."),
     counter("line_duplicate_packets", LINE, "line_duplicates", "Packets whose messages another copy had brought before."),
     counter("line_late_packets", LINE, "line_late", "Packets whose messages came too late: given up, or repaired by a recovery."),
     counter("line_missing_messages", LINE, "line_missing_messages", "Messages that the line skipped, whoever brought them."),
