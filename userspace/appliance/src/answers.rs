@@ -3,10 +3,12 @@
 //! Arrives: samples, by probes. Leaves: each counter in [`Counts`], with the worker, channel, line,
 //! shard or machine that it is of. A thread that has not answered yet is not told of.
 
+use crate::config::LINES_MAX;
 use crate::counts::Counts;
 use crate::notices::{ChannelMemory, Notices, news_of_drops};
 use crate::samples::{ChannelSample, Latest, ShardSample, WorkerSample};
 use crate::source::Drops;
+use std::time::Instant;
 use wirebook_machine::MachineCounters;
 use wirebook_telemetry::{Probe, probe};
 use wirebook_xdp::StatisticsReader;
@@ -34,6 +36,29 @@ pub(crate) struct ChannelAnswers {
     pub(crate) lines: Vec<String>,
     pub(crate) latest: Latest<ChannelSample>,
     pub(crate) memory: ChannelMemory,
+    pub(crate) heard: [Heard; LINES_MAX],
+}
+
+/// When a line was last heard, to a second: more packets of it than at the last look.
+#[derive(Clone, Copy)]
+pub(crate) struct Heard {
+    packets: u64,
+    at: Instant,
+}
+
+impl Heard {
+    /// Nothing has been heard yet.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { packets: 0, at: now }
+    }
+
+    /// How long the line has been silent that has brought so many packets so far.
+    fn silent_ms(&mut self, packets: u64, now: Instant) -> u64 {
+        if packets != self.packets {
+            *self = Self { packets, at: now };
+        }
+        now.duration_since(self.at).as_millis() as u64
+    }
 }
 
 /// A shard's answers, and what its machines are called.
@@ -74,8 +99,11 @@ impl ChannelAnswers {
         counts.set("channel", "next_sequence", &labels, next_sequence);
         counts.set_all("channel", &labels, &channel);
         counts.set_all("channel", &labels, &decoder);
-        for (line, counters) in self.lines.iter().zip(lines) {
-            counts.set_all("line", &format!("{labels},line=\"{line}\""), &counters);
+        let now = Instant::now();
+        for ((line, counters), heard) in self.lines.iter().zip(lines).zip(&mut self.heard) {
+            let labels = format!("{labels},line=\"{line}\"");
+            counts.set_all("line", &labels, &counters);
+            counts.set("line", "silent_ms", &labels, heard.silent_ms(counters.packets, now));
         }
     }
 }
@@ -103,5 +131,22 @@ impl ShardAnswers {
                 counts.set_all("machine", &format!("{labels},machine=\"{name}\""), &counters);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_line_is_silent_since_its_last_packet_or_the_start() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut heard = Heard::new(began);
+        let silent: Vec<_> = [(0, 2), (5, 3), (5, 4), (6, 5), (6, 9)]
+            .map(|(packets, seconds)| heard.silent_ms(packets, at(seconds)))
+            .into();
+        assert_eq!(silent, [2_000, 0, 1_000, 0, 4_000]);
     }
 }

@@ -5,48 +5,55 @@
 //! family, the counter, and labels: `line_missing_messages{channel="itch",line="A"}`. Counters that
 //! found no room are said once.
 
+use crate::config::Config;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt::Display;
+use wirebook_model::dbn::rtype;
 use wirebook_shm::counters::CounterWriter;
 use wirebook_shm::histogram::{HistogramShape, HistogramWriter};
 use wirebook_shm::{Segment, SegmentError, SegmentLayout, names};
-use wirebook_telemetry::{HistogramCollector, histogram_counts};
+use wirebook_telemetry::{HistogramCollector, Stage, histogram_counts};
 
 /// Room for counters: some 40 a channel, 30 a shard and 20 a worker.
 const COUNTERS: usize = 8_192;
 
-/// The stages whose latency is told.
-const STAGES: [&str; 8] = [
-    "wire→worker",
-    "worker→shard",
-    "shard→published",
-    "gap→live",
-    "A before B",
-    "B before A",
-    "refresh round",
-    "refresh piece",
-];
+/// Channels whose latencies are told apart, where there are no more: three histograms each, of some
+/// 200 KiB, here and in the memory of who records and collects.
+const CHANNELS_APART_MAX: usize = 64;
 
 /// Adds what is counted and timed to a segment.
-pub fn lay_out(layout: SegmentLayout) -> SegmentLayout {
+pub fn lay_out(layout: SegmentLayout, config: &Config) -> SegmentLayout {
     let layout = layout.counters(names::COUNTERS, COUNTERS);
+    let a_shard = if config.segment.schemas.contains(rtype::MBO) { 4 } else { 2 };
+    let channels = if are_channels_apart(config) { config.channels.len() } else { 1 };
+    let histograms = config.workers.len() + a_shard * config.shards.len() + 3 * channels;
+    let numbers = 0..histograms.min(layout.room());
     let counts = histogram_counts();
-    STAGES.iter().fold(layout, |layout, stage| layout.histogram(names::histogram(stage), counts))
+    numbers.fold(layout, |layout, number| layout.histogram(names::histogram(number), counts))
+}
+
+/// Whether each channel's latencies are told apart.
+pub fn are_channels_apart(config: &Config) -> bool {
+    config.channels.len() <= CHANNELS_APART_MAX
 }
 
 /// The writing end of all counters and histograms.
 pub struct Counts {
     counters: CounterWriter,
     places: HashMap<String, Option<usize>>,
-    stages: Vec<Stage>,
+    /// In the order of the collector's stages.
+    histograms: Vec<Shown>,
+    /// Whether it has been said that there are too few.
+    is_full: bool,
 }
 
-struct Stage {
-    name: &'static str,
+/// A histogram in the segment.
+struct Shown {
     writer: HistogramWriter,
-    /// Samples that are in the segment.
+    is_named: bool,
+    /// Samples that are in it.
     samples: u64,
 }
 
@@ -56,12 +63,11 @@ impl Counts {
     /// # Errors
     /// [`SegmentError`] where they were taken before.
     pub fn new(segment: &mut Segment) -> Result<Self, SegmentError> {
-        let stage = |name| {
-            let writer = segment.histogram(&names::histogram(name))?;
-            Ok(Stage { name, writer, samples: 0 })
-        };
-        let stages = STAGES.into_iter().map(stage).collect::<Result<_, SegmentError>>()?;
-        Ok(Self { counters: segment.counters(names::COUNTERS)?, places: HashMap::new(), stages })
+        let writers = (0..).map_while(|number| segment.histogram(&names::histogram(number)).ok());
+        let shown = |writer| Shown { writer, is_named: false, samples: 0 };
+        let histograms = writers.map(shown).collect();
+        let counters = segment.counters(names::COUNTERS)?;
+        Ok(Self { counters, places: HashMap::new(), histograms, is_full: false })
     }
 
     /// Sets each number of `counters`, a struct of them, as `family_field{labels}`.
@@ -89,18 +95,35 @@ impl Counts {
         }
     }
 
-    /// Sets the histograms that have grown.
+    /// Names the histograms of all stages, and sets those that have grown.
     pub fn set_histograms(&mut self, collector: &HistogramCollector) {
-        for told in collector.stages() {
-            let stage = self.stages.iter_mut().find(|stage| stage.name == told.name());
-            let Some(stage) = stage.filter(|stage| stage.samples != told.samples()) else {
-                continue;
-            };
-            let (lowest, highest, digits) = told.bounds();
-            stage.writer.set_shape(HistogramShape { lowest, highest, digits: digits.into() });
-            told.counts().for_each(|(index, count)| stage.writer.set(index, count));
-            stage.writer.set_saturated(told.saturated());
-            stage.samples = told.samples();
+        for (told, shown) in collector.stages().zip(&mut self.histograms) {
+            shown.set(told);
         }
+        let stages = collector.stages().count();
+        if stages > self.histograms.len() && !std::mem::replace(&mut self.is_full, true) {
+            let room = self.histograms.len();
+            tracing::warn!(
+                "{} of {stages} latencies are not shown: there is no room",
+                stages - room
+            );
+        }
+    }
+}
+
+impl Shown {
+    fn set(&mut self, told: &Stage) {
+        if !std::mem::replace(&mut self.is_named, true) {
+            let named = self.writer.set_name(&names::stage(told.name(), told.labels()));
+            named.unwrap_or_else(|error| tracing::warn!("not shown: {error}"));
+        }
+        if self.samples == told.samples() {
+            return;
+        }
+        let (lowest, highest, digits) = told.bounds();
+        self.writer.set_shape(HistogramShape { lowest, highest, digits: digits.into() });
+        told.counts().for_each(|(index, count)| self.writer.set(index, count));
+        self.writer.set_saturated(told.saturated());
+        self.samples = told.samples();
     }
 }

@@ -3,10 +3,12 @@
 //! Arrives: signals, the hot threads' answers, the interfaces' counters. Leaves: the stop flag, the heartbeat in the
 //! segment, tables on standard error. Nothing here is waited for by a hot thread.
 
-use crate::answers::{ChannelAnswers, ShardAnswers, WorkerAnswers, asked};
+use crate::answers::{ChannelAnswers, Heard, ShardAnswers, WorkerAnswers, asked};
 use crate::clock;
+use crate::config::LINES_MAX;
 use crate::counts::Counts;
 use crate::incidents::IncidentReader;
+use crate::metrics::HlogCounters;
 use crate::nic::Nics;
 use crate::notices::{ChannelMemory, Notices, started};
 use crate::progress::{Progress, ProgressWatch};
@@ -93,6 +95,8 @@ pub struct Housekeeping {
     pub incidents: Vec<IncidentReader>,
     /// Whether threads move.
     pub progress: ProgressWatch,
+    /// What the interval log has counted, where there is one.
+    pub hlog: Option<Arc<HlogCounters>>,
     workers: Vec<WorkerAnswers>,
     shards: Vec<ShardAnswers>,
     recovery: Option<Latest<RecoveryCounters>>,
@@ -116,6 +120,7 @@ impl Housekeeping {
             nics: Nics::default(),
             incidents: Vec::new(),
             progress: ProgressWatch::new(no_progress),
+            hlog: None,
             workers: Vec::new(),
             shards: Vec::new(),
             recovery: None,
@@ -138,7 +143,11 @@ impl Housekeeping {
             .into_iter()
             .map(|(name, lines)| {
                 let (probe, latest) = asked();
-                (probe, ChannelAnswers { name, lines, latest, memory: ChannelMemory::default() })
+                let heard = [Heard::new(Instant::now()); LINES_MAX];
+                (
+                    probe,
+                    ChannelAnswers { name, lines, latest, memory: ChannelMemory::default(), heard },
+                )
             })
             .unzip();
         let (name, drops) = (name.to_owned(), Drops::default());
@@ -205,6 +214,8 @@ impl Housekeeping {
         let channels = self.workers.iter().map(|worker| worker.channels.len()).sum();
         notices.tell(Level::Info, started(self.workers.len(), self.shards.len(), channels));
         counts.set("appliance", "start_time_ms", "", clock::now() / 1_000_000);
+        counts.set("appliance", "ready", "", 1);
+        self.tell(counts, notices);
         self.ask();
         let mut second = Instant::now();
         let mut all_ended_since = None;
@@ -279,6 +290,14 @@ impl Housekeeping {
             counts.set_all("nic", &labels, &drops);
         }
         counts.set("supervision", "stalls", "", self.progress.stalls());
+        for (thread, cycles, is_stalled) in self.progress.threads() {
+            let labels = format!("thread=\"{thread}\"");
+            counts.set("thread", "cycles", &labels, cycles);
+            counts.set("thread", "stalled", &labels, is_stalled.into());
+        }
+        if let Some(hlog) = &self.hlog {
+            counts.set_all("hlog", "", &hlog.read());
+        }
         counts.set_histograms(&self.histograms);
         // Last: who finds a new time here finds what was counted by then.
         counts.set("appliance", "counted_ns", "", clock::now());

@@ -150,6 +150,12 @@ impl ProgressWatch {
         self.stalls
     }
 
+    /// Each thread as it was at the last look: its name, how many cycles it had begun, and whether it
+    /// stood.
+    pub fn threads(&self) -> impl Iterator<Item = (&str, u64, bool)> {
+        self.watched.iter().map(|watched| (&*watched.name, watched.cycles, watched.is_stalled))
+    }
+
     /// Looks at all threads; gives those of which there is something new to tell.
     pub fn look(&mut self, now: Instant) -> Vec<Told> {
         let mut told = Vec::new();
@@ -202,6 +208,8 @@ mod tests {
         assert!(look(5).is_empty(), "what it awaits is no new cycle");
         let told = look(6);
         assert_eq!(told.len(), 1);
+        assert_eq!(watch.threads().next(), Some(("worker-w0", 1, true)));
+        let mut look = |seconds| watch.look(began + Duration::from_secs(seconds));
         let text = told[0].to_string();
         assert_eq!(text, "worker-w0 has stood for 5.0s; it awaits room in the mailbox of shard 3");
         assert!(look(60).is_empty());
@@ -210,6 +218,7 @@ mod tests {
         assert!(look(65).is_empty());
         assert_eq!(look(66)[0].awaits, Some(Awaits::Nothing));
         assert_eq!(watch.stalls(), 2);
+        assert_eq!(watch.threads().next(), Some(("worker-w0", 2, true)));
     }
 
     #[test]

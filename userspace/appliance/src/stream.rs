@@ -35,12 +35,28 @@ pub struct StreamHistograms {
 }
 
 impl StreamHistograms {
-    /// Recorders in a collector.
+    /// Recorders in a collector, for channels that are not told apart.
     pub fn new(collector: &mut HistogramCollector) -> Self {
+        Self::with_labels(collector, ["", "", ""])
+    }
+
+    /// Recorders of one channel with these lines.
+    pub fn of_channel(collector: &mut HistogramCollector, channel: &str, lines: &[String]) -> Self {
+        let first = lines.first().map_or("", String::as_str);
+        let other = match lines {
+            [_, second] => second,
+            _ => "others",
+        };
+        let channel = format!("channel=\"{channel}\"");
+        let led_by = |line| format!("{channel},line=\"{line}\"");
+        Self::with_labels(collector, [&channel, &led_by(first), &led_by(other)])
+    }
+
+    fn with_labels(collector: &mut HistogramCollector, labels: [&str; 3]) -> Self {
         Self {
-            healing: collector.recorder("gap→live"),
-            first_line_leads: collector.recorder("A before B"),
-            other_line_leads: collector.recorder("B before A"),
+            healing: collector.recorder_of("gap→live", labels[0]),
+            first_line_leads: collector.recorder_of("A before B", labels[1]),
+            other_line_leads: collector.recorder_of("B before A", labels[2]),
         }
     }
 
@@ -58,8 +74,6 @@ pub struct Outlet<'a, M> {
     pub router: &'a mut Router<M>,
     /// What is counted.
     pub counters: &'a mut WorkerCounters,
-    /// What is timed.
-    pub histograms: &'a mut StreamHistograms,
     /// When the worker began with what it is at; 0 in a replay.
     pub ts_worker: UnixNanos,
     /// The time: the worker's, or the last packet's in a replay.
@@ -81,6 +95,7 @@ struct Reader {
     decoder: Decoder,
     day: Option<VenueDay>,
     recovery: Option<WorkerEnd>,
+    histograms: StreamHistograms,
     /// A request for which the recovery thread had no room.
     unasked: Option<Request>,
     /// The one instrument whose book a snapshot is loaded for, while the channel goes on.
@@ -95,6 +110,7 @@ impl Stream {
     pub fn new(
         spec: &ChannelSpec,
         recovery: Option<WorkerEnd>,
+        histograms: StreamHistograms,
         instruments_max: usize,
     ) -> Result<Self, jiff::Error> {
         let limits = Limits { instruments: instruments_max };
@@ -108,8 +124,9 @@ impl Stream {
             (Protocol::IexDeep | Protocol::IexTops, _) => None,
         };
         let (number, protocol) = (spec.number, spec.protocol);
+        let (unasked, repair) = (None, None);
         let reader =
-            Reader { number, protocol, decoder, day, recovery, unasked: None, repair: None };
+            Reader { number, protocol, decoder, day, recovery, histograms, unasked, repair };
         Ok(Self {
             channel: Channel::new(spec.policy),
             reader,
@@ -209,6 +226,11 @@ impl Stream {
         let times = Times { ts_recv: ts_sent, ts_sent, ts_worker: 0 };
         out.router.begin_packet(self.reader.number, sequence, times);
         self.reader.message(message, sequence, 0, out);
+    }
+
+    /// Hands over what has been timed where it is asked for.
+    pub fn hand_over(&mut self) {
+        self.reader.histograms.hand_over();
     }
 
     /// The session is over, and everything in it was applied or given up.

@@ -16,7 +16,7 @@ use crate::incidents::incidents;
 use crate::intake::{Intake, join_groups};
 use crate::lines::{ChannelSpec, Lines};
 use crate::machines::MachineKinds;
-use crate::metrics::Endpoint;
+use crate::metrics::{Endpoint, Hlog};
 use crate::nic::{NicDrops, Nics};
 use crate::notices::{self, Notices};
 use crate::recorder::{RecorderCounters, rings};
@@ -41,7 +41,7 @@ use wirebook_machine::Books;
 use wirebook_model::dbn::rtype;
 use wirebook_shm::ring::GatingReader;
 use wirebook_shm::{Segment, SegmentLayout, names};
-use wirebook_telemetry::LatencyReport;
+use wirebook_telemetry::{HistogramCollector, LatencyReport};
 
 /// How many channels a configuration can number.
 const CHANNELS_MAX: usize = 1 << u8::BITS;
@@ -89,6 +89,8 @@ pub fn run(
     // Before anything of the host is touched: another appliance of the same name may live.
     let door = Door::open(config, &segment)?;
     let endpoint = Endpoint::open(config, &segment)?;
+    let hlog = Hlog::open(config, &segment)?;
+    housekeeping.hlog = hlog.as_ref().map(Hlog::counters);
     let mut counts = Counts::new(&mut segment)?;
     let mut notices = Notices::new(&mut segment)?;
     let recorders = rings::recorders(config, &segment)?;
@@ -111,6 +113,7 @@ pub fn run(
     let ended: Vec<_> = workers.iter().map(|_| AtomicBool::new(false)).collect();
     let shards_stop = AtomicBool::new(false);
     let recorders_stop = AtomicBool::new(false);
+    let hlog_stop = AtomicBool::new(false);
     let recovery_probe = housekeeping.probe_recovery();
     if !recovery.is_empty() {
         recovery.set_progress(housekeeping.progress("recovery"));
@@ -152,6 +155,9 @@ pub fn run(
             if let Some(door) = &door {
                 spawn(scope, "door".to_owned(), None, || door.answer(&segment))?;
             }
+            if let Some(hlog) = hlog {
+                spawn(scope, "hlog".to_owned(), None, || hlog.run(&hlog_stop))?;
+            }
             if let Some(endpoint) = endpoint {
                 spawn(scope, "metrics".to_owned(), None, || endpoint.run(stop))?;
             }
@@ -176,6 +182,10 @@ pub fn run(
             thread.join().unwrap_or(RecorderCounters { recording_stopped: 1, ..Default::default() })
         });
         let recorded = rings::sum(recorded);
+        // The recorders of latencies are gone by now, and have handed over their last samples.
+        housekeeping.histograms.collect();
+        counts.set_histograms(&housekeeping.histograms);
+        hlog_stop.store(true, Ordering::Release);
         kept?;
         anyhow::Ok((workers?, shards?, recovery?.pop(), recorded))
     })?;
@@ -211,7 +221,6 @@ fn build_workers(
             readers.push(reader);
         }
         let lines = Lines::of_config(config, Some(&worker.name));
-        let histograms = StreamHistograms::new(&mut housekeeping.histograms);
         let mut ends = recovery_ends(config, &lines, recovery)?;
         let end_of = |spec: &ChannelSpec| ends.remove(&spec.number);
         let (limit, mut router) = (config.limits.instruments, Router::new(outlets));
@@ -219,11 +228,13 @@ fn build_workers(
             router = router.with_intervals(config.machines.interval_ns());
         }
         let numbers: Vec<_> = lines.channels().iter().map(|spec| spec.number).collect();
+        let histograms = |spec: &_| stream_histograms(config, spec, &mut housekeeping.histograms);
         let decoder = Worker::with_recovery(lines, end_of, limit, router, histograms)?;
         for number in numbers {
             demands[usize::from(number)] = Some(decoder.demands());
         }
         let source = intake.open(config, worker)?;
+        let label = format!("worker=\"{}\"", worker.name);
         let probes = housekeeping.probe_worker(
             &worker.name,
             channel_names(config, worker),
@@ -233,7 +244,7 @@ fn build_workers(
             source,
             worker: decoder,
             packets: rings::packet_writer(config, segment, number)?,
-            wire_to_worker: housekeeping.histograms.recorder("wire→worker"),
+            wire_to_worker: housekeeping.histograms.recorder_of("wire→worker", &label),
             probes,
             progress,
             idle: worker.idle,
@@ -262,6 +273,7 @@ fn build_shards(
         let names: Vec<_> = machines.counters().map(|(name, _)| name.to_owned()).collect();
         let probes = housekeeping.probe_shard(&names);
         let (incidents, reader) = incidents(number, names);
+        let label = format!("shard=\"{number}\"");
         housekeeping.incidents.push(reader);
         let shard = new_shard(config, ShardSink { output, journal })?
             .with_levels_of(published)
@@ -274,8 +286,8 @@ fn build_shards(
             shard,
             board: segment.board(&names::board(number))?,
             publishers: publishers(config),
-            worker_to_shard: housekeeping.histograms.recorder("worker→shard"),
-            shard_to_published: housekeeping.histograms.recorder("shard→published"),
+            worker_to_shard: housekeeping.histograms.recorder_of("worker→shard", &label),
+            shard_to_published: housekeeping.histograms.recorder_of("shard→published", &label),
             probes,
             progress: housekeeping.progress(format!("shard-{number}")),
             idle: settings.idle,
@@ -306,9 +318,10 @@ fn refresh(
         return Ok(None);
     }
     let ring = segment.open_ring(&names::refresh(shard))?;
+    let label = format!("shard=\"{shard}\"");
     let histograms = RefreshHistograms {
-        round: housekeeping.histograms.recorder("refresh round"),
-        piece: housekeeping.histograms.recorder("refresh piece"),
+        round: housekeeping.histograms.recorder_of("refresh round", &label),
+        piece: housekeeping.histograms.recorder_of("refresh piece", &label),
     };
     let every_ns = settings.refresh_us.saturating_mul(1_000);
     let slots = settings.refresh_slots;
@@ -329,7 +342,21 @@ fn layout(config: &Config) -> SegmentLayout {
             layout = layout.open_ring(names::refresh(shard), config.segment.refresh_slots);
         }
     }
-    notices::lay_out(counts::lay_out(rings::lay_out(layout, config)))
+    notices::lay_out(counts::lay_out(rings::lay_out(layout, config), config))
+}
+
+/// What times a channel.
+fn stream_histograms(
+    config: &Config,
+    spec: &ChannelSpec,
+    collector: &mut HistogramCollector,
+) -> StreamHistograms {
+    if !counts::are_channels_apart(config) {
+        return StreamHistograms::new(collector);
+    }
+    let channel = &config.channels[usize::from(spec.number)];
+    let lines: Vec<_> = channel.lines.iter().map(|line| line.name.clone()).collect();
+    StreamHistograms::of_channel(collector, &channel.name, &lines)
 }
 
 /// The names of a worker's channels and of their lines.
@@ -454,8 +481,6 @@ fn finish(
     summary.set_books(books.iter());
     intake.read_counters()?;
     let nic_drops = housekeeping.nics.read();
-    // The recorders are gone by now, and have handed over their last samples.
-    housekeeping.histograms.collect();
     let latency = housekeeping.histograms.report();
     Ok(Finished {
         summary,

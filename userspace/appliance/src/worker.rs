@@ -55,6 +55,8 @@ pub struct Worker<M> {
     now: UnixNanos,
     /// Messages of a file that has no packets.
     file_messages: u64,
+    /// The stream whose turn it is to hand its histograms over.
+    handing_over: usize,
     /// What shards want of it.
     demands: Demands,
 }
@@ -63,14 +65,13 @@ pub struct Worker<M> {
 struct Outputs<M> {
     router: Router<M>,
     counters: WorkerCounters,
-    histograms: StreamHistograms,
 }
 
 impl<M> Outputs<M> {
     #[inline]
     fn outlet(&mut self, ts_worker: UnixNanos, now: UnixNanos) -> Outlet<'_, M> {
-        let Self { router, counters, histograms } = self;
-        Outlet { router, counters, histograms, ts_worker, now }
+        let Self { router, counters } = self;
+        Outlet { router, counters, ts_worker, now }
     }
 }
 
@@ -84,11 +85,11 @@ impl<M: Mailbox> Worker<M> {
         instruments_max: usize,
         router: Router<M>,
     ) -> Result<Self, jiff::Error> {
-        let histograms = StreamHistograms::new(&mut HistogramCollector::new());
+        let histograms = |_: &_| StreamHistograms::new(&mut HistogramCollector::new());
         Self::with_recovery(lines, |_| None, instruments_max, router, histograms)
     }
 
-    /// A worker whose channels have what `recovery` gives each, timed by `histograms`.
+    /// A worker whose channels have what `recovery` gives each, timed by what `histograms` gives.
     ///
     /// # Errors
     /// Fails where the time zone of a channel's timestamps is unknown to this host.
@@ -97,15 +98,16 @@ impl<M: Mailbox> Worker<M> {
         mut recovery: impl FnMut(&ChannelSpec) -> Option<WorkerEnd>,
         instruments_max: usize,
         router: Router<M>,
-        histograms: StreamHistograms,
+        mut histograms: impl FnMut(&ChannelSpec) -> StreamHistograms,
     ) -> Result<Self, jiff::Error> {
         let streams = lines
             .channels()
             .iter()
-            .map(|spec| Stream::new(spec, recovery(spec), instruments_max))
+            .map(|spec| Stream::new(spec, recovery(spec), histograms(spec), instruments_max))
             .collect::<Result<_, _>>()?;
-        let outputs = Outputs { router, counters: WorkerCounters::default(), histograms };
-        Ok(Self { lines, streams, outputs, now: 0, file_messages: 0, demands: demands() })
+        let outputs = Outputs { router, counters: WorkerCounters::default() };
+        let demands = demands();
+        Ok(Self { lines, streams, outputs, now: 0, file_messages: 0, handing_over: 0, demands })
     }
 
     /// Takes a whole Ethernet frame and finds its line by its destination.
@@ -194,9 +196,14 @@ impl<M: Mailbox> Worker<M> {
         self.outputs.counters
     }
 
-    /// Hands histograms over where they are asked for.
+    /// Hands the histograms of one channel over where they are asked for: the next one's, so that an
+    /// idle cycle is as short for many channels as for one.
     pub fn hand_over(&mut self) {
-        self.outputs.histograms.hand_over();
+        self.handing_over =
+            if self.handing_over + 1 < self.streams.len() { self.handing_over + 1 } else { 0 };
+        if let Some(stream) = self.streams.get_mut(self.handing_over) {
+            stream.hand_over();
+        }
     }
 
     /// What each channel has counted, as plain numbers.

@@ -106,6 +106,19 @@ fn every_mistake_in_a_config_is_named() {
         ("itch50", "itch41", &["itch41", "itch50", "iex-deep", "iex-tops"]),
         ("2026-01-05", "2026-13-05", &["2026-13-05"]),
         ("239.1.2.3", "239.1.2", &["239.1.2"]),
+        // Metrics.
+        (
+            "[limits]",
+            "[metrics]\nlisten = \"localhost\"\n[limits]",
+            &["listen", "address and a port", "127.0.0.1:9464", "\"localhost\""],
+        ),
+        (
+            "[limits]",
+            "[metrics]\nhlog_interval_s = 0\n[limits]",
+            &["metrics.hlog_interval_s", "1 to 3600", "found 0"],
+        ),
+        ("name = \"c\"", "name = \"Zürich\"", &["channel", "ASCII", "Zürich"]),
+        ("name = \"A\"", "name = 'A\"'", &["line", "quotation mark"]),
         // What does not go together.
         ("worker = \"w\"", "worker = \"x\"", &["channel \"c\"", "worker", "\"x\""]),
         ("interface = \"eth0\"", "interface = \"eth9\"", &["\"c\"", "\"A\"", "\"w\"", "\"eth9\""]),

@@ -4,9 +4,8 @@
 //! [`Histogram`]s of latencies in nanoseconds, as the appliance reports them itself.
 
 use hdrhistogram::Histogram;
-use wirebook_shm::SegmentView;
 use wirebook_shm::histogram::{HistogramReader, HistogramShape};
-use wirebook_shm::{EntryKind, names};
+use wirebook_shm::{EntryKind, SegmentError, SegmentView, names};
 
 use crate::session::ClientError;
 
@@ -17,19 +16,57 @@ pub(crate) fn counters(view: &SegmentView) -> Result<Vec<(String, u64)>, ClientE
     Ok(view.counters(names::COUNTERS)?.read().collect())
 }
 
-/// The names of the histograms that there are.
-pub(crate) fn stages(view: &SegmentView) -> Vec<String> {
-    let named = view.entries().filter(|(kind, ..)| *kind == EntryKind::Histogram);
-    named.map(|(_, name, _)| name).collect()
+/// The histograms that there are, by name.
+fn readers(view: &SegmentView) -> impl Iterator<Item = (String, HistogramReader)> {
+    let entries = view.entries().filter(|(kind, ..)| *kind == EntryKind::Histogram);
+    entries.filter_map(|(_, entry, _)| {
+        let reader = view.histogram(&entry).ok()?;
+        Some((reader.name()?, reader))
+    })
 }
 
-/// The histogram of a stage; `None` before it has a sample.
+/// The names of the histograms that there are.
+pub(crate) fn histograms(view: &SegmentView) -> Vec<String> {
+    readers(view).map(|(name, _)| name).collect()
+}
+
+/// The stages that are timed, each once.
+pub(crate) fn stages(view: &SegmentView) -> Vec<String> {
+    let mut stages = Vec::new();
+    for name in histograms(view) {
+        let stage = names::stage_of(&name);
+        if !stages.iter().any(|known| known == stage) {
+            stages.push(stage.to_owned());
+        }
+    }
+    stages
+}
+
+/// The histogram of this name, or the sum of all of a stage; `None` before it has a sample.
 pub(crate) fn latency(
     view: &SegmentView,
-    stage: &str,
+    name: &str,
 ) -> Result<Option<Histogram<u64>>, ClientError> {
-    let reader = view.histogram(&names::histogram(stage))?;
-    Ok(rebuild(&reader))
+    let mut is_there = false;
+    let mut sum: Option<Histogram<u64>> = None;
+    for (found, reader) in readers(view) {
+        if found != name && names::stage_of(&found) != name {
+            continue;
+        }
+        is_there = true;
+        match (&mut sum, rebuild(&reader)) {
+            (Some(sum), Some(histogram)) => {
+                let added = sum.add(&histogram);
+                debug_assert!(added.is_ok(), "all histograms have the same bounds");
+            }
+            (None, histogram) => sum = histogram,
+            (Some(_), None) => {}
+        }
+    }
+    match is_there {
+        true => Ok(sum),
+        false => Err(SegmentError::NoSuchEntry { what: "histogram", name: name.to_owned() }.into()),
+    }
 }
 
 fn rebuild(reader: &HistogramReader) -> Option<Histogram<u64>> {

@@ -170,19 +170,25 @@ impl Session {
         counts::counters(&self.view)
     }
 
-    /// The stages that are timed.
+    /// The names of all histograms, as the counters' names: a stage and what it is of, as in
+    /// `wire-to-worker{worker="w0"}`.
+    pub fn histograms(&self) -> Vec<String> {
+        counts::histograms(&self.view)
+    }
+
+    /// The stages that are timed: the histograms' names without what they are of, each once.
     pub fn stages(&self) -> Vec<String> {
         counts::stages(&self.view)
     }
 
-    /// The latencies of one stage since the appliance's start, in nanoseconds, as they were within the
-    /// last two seconds; `None` before the first.
+    /// The latencies of one histogram, or of all of a stage, since the appliance's start, in
+    /// nanoseconds, as they were within the last two seconds; `None` before the first.
     ///
     /// # Errors
     ///
-    /// [`ClientError::Segment`] where there is no such stage.
-    pub fn latency(&self, stage: &str) -> Result<Option<Histogram<u64>>, ClientError> {
-        counts::latency(&self.view, stage)
+    /// [`ClientError::Segment`] where there is no such histogram or stage.
+    pub fn latency(&self, name: &str) -> Result<Option<Histogram<u64>>, ClientError> {
+        counts::latency(&self.view, name)
     }
 
     /// Attaches again after the writer's end, to whichever start answers within `patience`; with

@@ -5,12 +5,9 @@
 //! it is there; each value is one that was stored. Values of different counters are of about the same
 //! moment, no more.
 
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::label::{self, NAME_WORDS, NameError};
+use crate::sync::{AtomicU64, Ordering};
 use crate::view::{Shared, View};
-
-/// The longest name.
-pub const NAME_BYTES: usize = 120;
-const NAME_WORDS: usize = NAME_BYTES / 8;
 
 /// A counter as it lies in memory: two cache lines.
 #[repr(C)]
@@ -42,10 +39,8 @@ pub enum CounterError {
         counters: usize,
     },
     /// A name that does not fit.
-    #[error(
-        "a counter's name is 1 to {NAME_BYTES} visible ASCII characters and blanks, found {0:?}"
-    )]
-    Name(String),
+    #[error(transparent)]
+    Name(#[from] NameError),
 }
 
 /// Counters in memory of this process alone. The reader can be cloned.
@@ -71,24 +66,12 @@ impl CounterWriter {
     ///
     /// [`CounterError`].
     pub fn add(&mut self, name: &str, value: u64) -> Result<usize, CounterError> {
-        let mut bytes = [0; NAME_BYTES];
-        let is_visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
-        match bytes.get_mut(..name.len()) {
-            Some(start) if !name.is_empty() && name.bytes().all(is_visible) => {
-                start.copy_from_slice(name.as_bytes());
-            }
-            _ => return Err(CounterError::Name(name.to_owned())),
-        }
+        let words = label::encode(name)?;
         let place = self.used;
         let full = || CounterError::Full { name: name.to_owned(), counters: place };
         let slot = self.slots.get(place).ok_or_else(full)?;
         slot.value.store(value, Ordering::Relaxed);
-        let words: [u64; NAME_WORDS] = zerocopy::transmute!(bytes);
-        for (shared, word) in slot.name.iter().zip(words).skip(1) {
-            shared.store(word, Ordering::Relaxed);
-        }
-        // Last, so that whoever sees the name's beginning sees all of it, and the value.
-        slot.name[0].store(words[0], Ordering::Release);
+        label::store(&slot.name, words);
         self.used += 1;
         Ok(place)
     }
@@ -116,17 +99,7 @@ impl CounterReader {
     /// Every counter so far, in the order in which they were added: its name and its value.
     pub fn read(&self) -> impl Iterator<Item = (String, u64)> + '_ {
         self.slots.iter().map_while(|slot| {
-            // Relaxed and a fence: read-only memory knows no acquire load (see `ring`).
-            let first = slot.name[0].load(Ordering::Relaxed);
-            fence(Ordering::Acquire);
-            if first == 0 {
-                return None;
-            }
-            let rest = slot.name[1..].iter().map(|word| word.load(Ordering::Relaxed));
-            let bytes: Vec<u8> =
-                [first].into_iter().chain(rest).flat_map(u64::to_ne_bytes).collect();
-            let length = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-            let name = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            let name = label::load(&slot.name)?;
             Some((name, slot.value.load(Ordering::Relaxed)))
         })
     }
@@ -135,6 +108,7 @@ impl CounterReader {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::label::NAME_BYTES;
     use std::mem::offset_of;
 
     #[test]
@@ -157,7 +131,7 @@ mod tests {
         assert_eq!(named(&reader)[1], (long.clone(), 7));
         assert!(matches!(writer.add("more", 1), Err(CounterError::Full { counters: 2, .. })));
         for name in ["", &format!("{long}x"), "gap→live", "a\n"] {
-            assert_eq!(writer.add(name, 1), Err(CounterError::Name(name.to_owned())));
+            assert_eq!(writer.add(name, 1), Err(NameError(name.to_owned()).into()));
         }
     }
 }

@@ -1,14 +1,17 @@
 //! Latency histograms, for anybody to read.
 //!
-//! What arrives: how the histogram is laid out, once, and its counts as they grow, from one writer.
+//! What arrives: its name and how it is laid out, once, and its counts as they grow, from one writer.
 //! What leaves: the same. A reader may see some counts of one moment and some of the next: each is one
 //! that was, and none goes back.
 
+use crate::label::{self, NAME_WORDS, NameError};
 use crate::sync::{AtomicU64, Ordering};
 use crate::view::View;
 
-/// Words before the counts: a cache line.
-pub(crate) const HEAD_WORDS: usize = 8;
+/// Words before the counts: a cache line with the shape, and two with the name.
+pub(crate) const HEAD_WORDS: usize = 24;
+/// Where the name lies.
+const NAME: std::ops::Range<usize> = 8..8 + NAME_WORDS;
 
 /// How a histogram's counts are laid out: as `HdrHistogram` lays out its array of counts for these
 /// three parameters (<https://github.com/HdrHistogram/HdrHistogram>, "Internal implementation").
@@ -30,6 +33,16 @@ pub struct HistogramWriter {
 impl HistogramWriter {
     pub(crate) fn new(words: View<AtomicU64>) -> Self {
         Self { words }
+    }
+
+    /// Says what it is of: `wire-to-worker{worker="w0"}`. Names are the caller's to keep apart.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`].
+    pub fn set_name(&self, name: &str) -> Result<(), NameError> {
+        label::store(&self.words[NAME], label::encode(name)?);
+        Ok(())
     }
 
     /// Says how the counts are laid out.
@@ -65,6 +78,11 @@ impl HistogramReader {
         Self { words }
     }
 
+    /// What it is of; `None` before the writer has said so.
+    pub fn name(&self) -> Option<String> {
+        label::load(&self.words[NAME])
+    }
+
     /// How the counts are laid out; all zero before the writer has said so.
     pub fn shape(&self) -> HistogramShape {
         let word = |nth: usize| self.words[nth].load(Ordering::Relaxed);
@@ -96,7 +114,11 @@ mod tests {
         writer.set(2, 5);
         writer.set(3, 9);
         writer.set_saturated(4);
-        assert_eq!((reader.shape(), reader.saturated()), (shape, 4));
+        assert_eq!((reader.shape(), reader.saturated(), reader.name()), (shape, 4, None));
+        let name = "x".repeat(label::NAME_BYTES);
+        assert_eq!(writer.set_name(&format!("{name}x")), Err(NameError(format!("{name}x"))));
+        writer.set_name(&name).unwrap();
+        assert_eq!(reader.name(), Some(name));
         assert_eq!(reader.counts().collect::<Vec<_>>(), [(2, 5)]);
     }
 }

@@ -15,9 +15,9 @@ use crate::ring::{self, CapacityError, shape};
 
 /// First bytes of a segment.
 pub(crate) const MAGIC: [u8; 8] = *b"WIREBOOK";
-/// Changes with the layout of the greeting, the header, a slot, a control block or a cell. A reader of
-/// another version is refused.
-pub const ABI_VERSION: u32 = 1;
+/// Changes with the layout of the greeting, the header, a slot, a control block, a cell, a counter or a
+/// histogram. A reader of another version is refused.
+pub const ABI_VERSION: u32 = 2;
 /// Where the first ring or board lies.
 pub(crate) const HEADER_BYTES: usize = size_of::<Header>();
 /// Rings and boards that a segment holds at most.
@@ -169,6 +169,11 @@ impl SegmentLayout {
     /// Adds a histogram of so many counts.
     pub fn histogram(self, name: impl Into<String>, counts: usize) -> Self {
         self.with(EntryKind::Histogram, name.into(), counts)
+    }
+
+    /// How many more entries fit.
+    pub fn room(&self) -> usize {
+        ENTRIES_MAX.saturating_sub(self.wanted.len())
     }
 
     fn with(mut self, kind: EntryKind, name: String, count: usize) -> Self {
@@ -328,7 +333,7 @@ mod tests {
             .open_ring("output-0", 4)
             .board("board-0", 3)
             .counters("counters", 2)
-            .histogram("wire-to-worker", 5)
+            .histogram("histogram-0", 5)
     }
 
     #[test]
@@ -344,7 +349,7 @@ mod tests {
         let places: Vec<_> = plan.entries.iter().map(|e| (e.offset, e.size_bytes)).collect();
         let rings = [(32_768, 256 + 512), (33_536, 256 + 256)];
         assert_eq!(places[..2], rings);
-        assert_eq!(places[2..], [(34_048, 3 * 576), (35_840, 2 * 128), (36_096, 8 * (8 + 5))]);
+        assert_eq!(places[2..], [(34_048, 3 * 576), (35_840, 2 * 128), (36_096, 8 * (24 + 5))]);
         assert_eq!(plan.segment_bytes(4096).unwrap().get(), 36_864);
     }
 
@@ -360,7 +365,7 @@ mod tests {
             let hex: Vec<_> = word.iter().map(|byte| format!("{byte:02x}")).collect();
             format!("{:5} {}\n", 8 * nth, hex.join(" "))
         });
-        assert_eq!(text.collect::<String>(), include_str!("../tests/golden/header-v1.txt"));
+        assert_eq!(text.collect::<String>(), include_str!("../tests/golden/header-v2.txt"));
     }
 
     #[test]

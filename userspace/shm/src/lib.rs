@@ -21,6 +21,8 @@ pub mod handoff;
 #[cfg(not(loom))]
 pub mod histogram;
 #[cfg(not(loom))]
+pub mod label;
+#[cfg(not(loom))]
 mod layout;
 #[cfg(not(loom))]
 mod mapping;

@@ -18,9 +18,21 @@ pub fn refresh(shard: usize) -> String {
 /// The block with all counters.
 pub const COUNTERS: &str = "counters";
 
-/// The histogram of a stage's latency: `gap→live` is `gap-to-live`.
-pub fn histogram(stage: &str) -> String {
-    stage.replace('→', "-to-").replace(' ', "-")
+/// The histogram of this number, in the order in which they were first named.
+pub fn histogram(number: usize) -> String {
+    format!("histogram-{number}")
+}
+
+/// What a histogram of a stage's latency is called in its head: that of `gap→live` of `channel="c0"` is
+/// `gap-to-live{channel="c0"}`.
+pub fn stage(stage: &str, labels: &str) -> String {
+    let stage = stage.replace('→', "-to-").replace(' ', "-");
+    if labels.is_empty() { stage } else { format!("{stage}{{{labels}}}") }
+}
+
+/// The stage in such a name.
+pub fn stage_of(name: &str) -> &str {
+    name.split_once('{').map_or(name, |(stage, _)| stage)
 }
 
 /// The open ring of what the appliance has to tell a person.

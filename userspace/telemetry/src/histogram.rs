@@ -112,9 +112,10 @@ pub fn histogram_counts() -> usize {
     Samples::new().histogram.distinct_values()
 }
 
-/// One stage: the samples collected so far, and where more come from.
+/// One stage of one worker, shard or channel: the samples collected so far, and where more come from.
 pub struct Stage {
     name: &'static str,
+    labels: String,
     total: Box<Samples>,
     exchanges: Vec<Arc<Exchange>>,
 }
@@ -134,6 +135,11 @@ impl Stage {
     /// The stage's name.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// What it is of, as `worker="w0"`; empty where that is all there is.
+    pub fn labels(&self) -> &str {
+        &self.labels
     }
 
     /// Samples collected so far.
@@ -157,11 +163,13 @@ impl Stage {
         let all = self.total.histogram.iter_all().map(|step| step.count_at_value());
         all.enumerate().filter(|(_, count)| *count > 0)
     }
+}
 
-    fn summary(&self) -> StageSummary {
-        let Samples { histogram, saturated } = &*self.total;
+impl Samples {
+    fn summary(&self) -> Summary {
+        let Self { histogram, saturated } = self;
         let quantile = |quantile| histogram.value_at_quantile(quantile);
-        let summary = Summary {
+        Summary {
             count: histogram.len(),
             saturated: *saturated,
             min_ns: histogram.min(),
@@ -171,8 +179,7 @@ impl Stage {
             p99_9_ns: quantile(0.999),
             max_ns: histogram.max(),
             mean_ns: histogram.mean(),
-        };
-        StageSummary { stage: self.name, summary }
+        }
     }
 }
 
@@ -188,14 +195,22 @@ impl HistogramCollector {
         Self::default()
     }
 
-    /// A recorder for one hot thread. Recorders of the same stage are summed up. Stages are reported
-    /// in the order in which they are first named.
+    /// A recorder of a stage that is told apart by nothing: [`recorder_of`](Self::recorder_of).
     pub fn recorder(&mut self, stage: &'static str) -> StageHistogram {
+        self.recorder_of(stage, "")
+    }
+
+    /// A recorder for one hot thread, of a stage of what `labels` say, as `worker="w0"`. Recorders of
+    /// the same stage and labels are summed up. Stages are reported in the order in which they are
+    /// first named.
+    pub fn recorder_of(&mut self, stage: &'static str, labels: &str) -> StageHistogram {
         let exchange = Arc::new(Exchange { empty: ArrayQueue::new(1), full: ArrayQueue::new(2) });
         let _taken = exchange.empty.push(Samples::new());
-        let position = self.stages.iter().position(|known| known.name == stage);
+        let is_it = |known: &Stage| known.name == stage && known.labels == labels;
+        let position = self.stages.iter().position(is_it);
         let position = position.unwrap_or_else(|| {
-            self.stages.push(Stage { name: stage, total: Samples::new(), exchanges: Vec::new() });
+            let (labels, total) = (labels.to_owned(), Samples::new());
+            self.stages.push(Stage { name: stage, labels, total, exchanges: Vec::new() });
             self.stages.len() - 1
         });
         self.stages[position].exchanges.push(Arc::clone(&exchange));
@@ -208,14 +223,25 @@ impl HistogramCollector {
         self.stages.iter_mut().for_each(Stage::collect);
     }
 
-    /// What has been collected so far, count by count.
+    /// What has been collected so far, count by count, in the order of the first recorders.
     pub fn stages(&self) -> impl Iterator<Item = &Stage> {
         self.stages.iter()
     }
 
-    /// What has been collected so far, stage by stage.
+    /// What has been collected so far, stage by stage, whatever it is of.
     pub fn report(&self) -> LatencyReport {
-        LatencyReport { stages: self.stages.iter().map(Stage::summary).collect() }
+        let mut sums: Vec<(&'static str, Box<Samples>)> = Vec::new();
+        for stage in &self.stages {
+            let known = sums.iter().position(|(name, _)| *name == stage.name);
+            let place = known.unwrap_or_else(|| {
+                sums.push((stage.name, Samples::new()));
+                sums.len() - 1
+            });
+            sums[place].1.merge(&stage.total);
+        }
+        let summary =
+            |(stage, sum): (_, Box<Samples>)| StageSummary { stage, summary: sum.summary() };
+        LatencyReport { stages: sums.into_iter().map(summary).collect() }
     }
 }
 
@@ -254,6 +280,22 @@ mod tests {
         ] {
             assert!(close(found as f64, exact as f64), "found {found}, exact {exact}");
         }
+    }
+
+    #[test]
+    fn a_stage_of_several_is_told_apart_and_reported_as_one() {
+        let mut collector = HistogramCollector::new();
+        let labels = ["shard=\"0\"", "shard=\"1\"", "shard=\"0\""];
+        for (labels, latency_ns) in labels.into_iter().zip([10, 20, 30]) {
+            collector.recorder_of("refresh round", labels).record(latency_ns);
+        }
+        collector.collect();
+        let told: Vec<_> =
+            collector.stages().map(|stage| (stage.labels(), stage.samples())).collect();
+        assert_eq!(told, [(labels[0], 2), (labels[1], 1)]);
+        let report = collector.report();
+        assert_eq!(report.stages.len(), 1);
+        assert_eq!((report.stages[0].summary.count, report.stages[0].summary.max_ns), (3, 30));
     }
 
     #[test]

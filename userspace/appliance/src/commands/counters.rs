@@ -7,6 +7,7 @@ use crate::cli::CountersArgs;
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 use wirebook_client::{Histogram, Session};
+use wirebook_shm::names::stage_of;
 
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 
@@ -21,9 +22,15 @@ pub fn run(args: &CountersArgs) -> anyhow::Result<ExitCode> {
         name.contains(args.filter.as_deref().unwrap_or_default()) && (args.all || *value > 0)
     });
     let mut latencies = Vec::new();
-    for stage in session.stages() {
-        if let Some(histogram) = session.latency(&stage)? {
-            latencies.push((stage, histogram));
+    let (stages, histograms) = (session.stages(), session.histograms());
+    // What a stage is of is shown where there are several, or for a program.
+    let are_several = |name: &&String| {
+        let of_stage = histograms.iter().filter(|other| stage_of(other) == stage_of(name));
+        !stages.contains(name) && (args.json || of_stage.count() > 1)
+    };
+    for name in stages.iter().chain(histograms.iter().filter(are_several)) {
+        if let Some(histogram) = session.latency(name)? {
+            latencies.push((name.clone(), histogram));
         }
     }
     if args.json {
@@ -58,11 +65,11 @@ fn print_text(counters: &[(String, u64)], latencies: &[(String, Histogram<u64>)]
         return;
     }
     println!(
-        "{:<20} {:>12} {:>12} {:>12} {:>12} {:>12}",
+        "{:<40} {:>12} {:>12} {:>12} {:>12} {:>12}",
         "ns", "count", "p50", "p90", "p99", "p99.9"
     );
     for (stage, histogram) in latencies {
-        print!("{stage:<20} {:>12}", histogram.len());
+        print!("{stage:<40} {:>12}", histogram.len());
         QUANTILES.iter().for_each(|(_, q)| print!(" {:>12}", histogram.value_at_quantile(*q)));
         println!();
     }

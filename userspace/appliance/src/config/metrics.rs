@@ -1,17 +1,19 @@
 //! Where metrics are told.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// What the appliance tells the tools that watch.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsConfig {
     /// Address and port of `/metrics`, `/healthz` and the status page; absent, there is none. Whoever
     /// reaches it may read it, so the loopback address is the one to name unless a firewall says who
     /// does.
     #[serde(deserialize_with = "address_by_text")]
+    #[schemars(with = "Option<String>")]
     pub listen: Option<SocketAddr>,
     /// The HdrHistogram interval log of all stages; absent, none is written.
     pub hlog: Option<PathBuf>,

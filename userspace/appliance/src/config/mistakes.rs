@@ -6,9 +6,14 @@
 use super::{Config, LINES_MAX, LimitsConfig, LineConfig, WorkerConfig};
 use std::collections::{HashMap, HashSet};
 
+/// The longest name of a worker, a channel or a line: of two of them and a counter's own name there is
+/// room in the name of a counter.
+const LABEL_BYTES_MAX: usize = 32;
+
 impl Config {
     pub(super) fn mistake(&self) -> Option<String> {
         self.mistake_in_counts()
+            .or_else(|| self.mistake_in_names())
             .or_else(|| self.machines.mistake())
             .or_else(|| self.supervision.mistake())
             .or_else(|| self.metrics.mistake())
@@ -53,6 +58,24 @@ impl Config {
             }
         }
         None
+    }
+
+    /// Names become labels of counters, whose names have an end.
+    fn mistake_in_names(&self) -> Option<String> {
+        let workers = self.workers.iter().map(|worker| ("worker", &worker.name));
+        let channels = self.channels.iter().map(|channel| ("channel", &channel.name));
+        let lines = self.channels.iter().flat_map(|channel| &channel.lines);
+        let lines = lines.map(|line| ("line", &line.name));
+        let is_bad = |(_, name): &(&str, &String)| {
+            let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+            name.len() > LABEL_BYTES_MAX
+                || !name.bytes().all(|byte| is_plain(byte) && !b"\"\\".contains(&byte))
+        };
+        let (what, name) = workers.chain(channels).chain(lines).find(is_bad)?;
+        Some(format!(
+            "{what}: name: expected at most {LABEL_BYTES_MAX} visible ASCII characters and blanks, \
+             without quotation mark and backslash, found {name:?}"
+        ))
     }
 
     fn mistake_in_queues(&self) -> Option<String> {

@@ -6,6 +6,7 @@
 
 use super::Told;
 use super::families::{BUCKETS, FAMILIES, Family, Kind, Of, PREFIX};
+use super::labels::{Labels, labels, split};
 use crate::clock;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
@@ -32,8 +33,6 @@ const REASONS: [StaleReason; 6] = [
     StaleReason::Fault,
     StaleReason::SelfCheck,
 ];
-
-type Labels = Vec<(String, String)>;
 
 /// One scrape.
 #[derive(Debug)]
@@ -66,7 +65,7 @@ impl Exposition {
             counters.entry(name.to_owned()).or_default().push((labels, value));
         }
         let mut stages = Vec::new();
-        for name in told.session.stages() {
+        for name in told.session.histograms() {
             let (stage, labels) = split(&name);
             if let Some(histogram) = told.session.latency(&name)? {
                 let stage = ("stage".to_owned(), stage.to_owned());
@@ -125,7 +124,7 @@ impl Exposition {
         let of = |name: &str| self.counters.get(name).into_iter().flatten();
         let by = |counts: &BTreeMap<(String, &'static str), u64>, label: &str| {
             let sample = |((channel, value), count): (&(String, &'static str), &u64)| {
-                (labels(&[("channel", channel), (label, value)]), *count as f64)
+                (labels([("channel", channel.as_str()), (label, *value)]), *count as f64)
             };
             counts.iter().map(sample).collect()
         };
@@ -135,7 +134,7 @@ impl Exposition {
             }
             Of::Counters(by, counters) => {
                 let one = |(name, said): &(&str, &str)| {
-                    let more = labels(&[(by, said)]);
+                    let more = labels([(by, *said)]);
                     of(name)
                         .map(|(labels, value)| ([&labels[..], &more].concat(), *value as f64))
                         .collect::<Vec<_>>()
@@ -213,24 +212,10 @@ impl Buckets {
     }
 }
 
-/// A name of the segment without its labels, and these: `line_packets{channel="itch",line="A"}`. The
-/// configuration allows no quotation mark in a name.
-fn split(name: &str) -> (&str, Labels) {
-    let Some((name, told)) = name.strip_suffix("\"}").and_then(|name| name.split_once('{')) else {
-        return (name, Vec::new());
-    };
-    let told = told.split("\",").filter_map(|label| label.split_once("=\""));
-    (name, told.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
-}
-
-fn labels(labels: &[(&str, &str)]) -> Labels {
-    labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-}
-
 /// One sample a state.
 fn states(of: &Labels, value: u64) -> impl Iterator<Item = (Labels, f64)> {
     STATES.into_iter().map(move |state| {
-        let labels = [&of[..], &labels(&[("state", state.name())])].concat();
+        let labels = [&of[..], &labels([("state", state.name())])].concat();
         (labels, f64::from(u8::from(state as u64 == value)))
     })
 }
@@ -238,13 +223,6 @@ fn states(of: &Labels, value: u64) -> impl Iterator<Item = (Labels, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_is_split_into_its_labels() {
-        assert_eq!(split("supervision_stalls"), ("supervision_stalls", vec![]));
-        let expected = labels(&[("channel", "a, b"), ("line", "A")]);
-        assert_eq!(split("line_late{channel=\"a, b\",line=\"A\"}"), ("line_late", expected));
-    }
 
     /// The model: each value compared with each bound.
     #[test]
@@ -269,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_state_is_one_of_four() {
-        let of = labels(&[("channel", "c0")]);
+        let of = labels([("channel", "c0")]);
         let told: Vec<_> = states(&of, BookState::Healing as u64).map(|(_, value)| value).collect();
         assert_eq!(told, [0.0, 0.0, 1.0, 0.0]);
     }

@@ -2,13 +2,16 @@
 //!
 //! Arrives: the running segment, as any reader has it. Leaves: its counters and histograms in the
 //! OpenMetrics text format, at the configured address; nothing where none is configured. So a scrape
-//! costs the hot threads nothing: what they count is in memory already, about a second old.
+//! costs the hot threads nothing: what they count is in memory already, about a second old. Beside it,
+//! where a file is named, the HdrHistogram interval log of all stages.
 //!
 //! [`families`] is the one table of what is told and how it is called; docs/metrics.md is made of it.
 
 mod exposition;
 pub mod families;
 mod health;
+mod hlog;
+pub mod labels;
 mod server;
 
 use crate::config::Config;
@@ -20,6 +23,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use exposition::Exposition;
+pub use hlog::{Hlog, HlogCount, HlogCounters};
 pub use server::Server;
 use std::sync::Arc;
 use std::time::Duration;

@@ -210,13 +210,13 @@ impl<M: Mailbox> Sink<Session> for Apply<'_, '_, M> {
 
     fn line_led(&mut self, line: u8, _behind: u8, lead_ns: u64) {
         match line {
-            0 => self.out.histograms.first_line_leads.record(lead_ns),
-            _ => self.out.histograms.other_line_leads.record(lead_ns),
+            0 => self.reader.histograms.first_line_leads.record(lead_ns),
+            _ => self.reader.histograms.other_line_leads.record(lead_ns),
         }
     }
 
     fn healed(&mut self, healing_ns: u64) {
-        self.out.histograms.healing.record(healing_ns);
+        self.reader.histograms.healing.record(healing_ns);
     }
 }
 

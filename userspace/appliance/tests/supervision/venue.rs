@@ -120,7 +120,7 @@ impl Venue {
         let mut histograms = HistogramCollector::new();
         let (end, recovery) = link::link();
         let mut end = policy.snapshot.map(|_| end);
-        let times = StreamHistograms::new(&mut histograms);
+        let times = |_: &_| StreamHistograms::new(&mut histograms);
         let lines = Lines::any_destination(spec);
         let worker =
             Worker::with_recovery(lines, |_| end.take(), LIMITS.instruments, router, times)

@@ -202,6 +202,10 @@ pub const FAMILIES: &[Family] = &[
     counter("recorder_write_errors", THREAD, "recorder_write_errors", "Errors of the disk."),
     gauge("recorder_stopped", THREAD, "recorder_recording_stopped", "1 once the recorder thread has stopped writing, after an error."),
 
+    // The interval log.
+    counter("hlog_lines", &[], "hlog_lines", "Lines written to the HdrHistogram interval log."),
+    counter("hlog_write_errors", &[], "hlog_write_errors", "Intervals that could not be written to it."),
+
     // Stages.
     Family {
         name: "stage", kind: Kind::Histogram, unit: "seconds", labels: &["stage"], of: Of::Stages,
