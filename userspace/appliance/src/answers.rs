@@ -4,10 +4,10 @@
 //! shard or machine that it is of. A thread that has not answered yet is not told of.
 
 use crate::counts::Counts;
+use crate::source::Drops;
 use crate::samples::{ChannelSample, Latest, ShardSample, WorkerSample};
 use wirebook_machine::MachineCounters;
 use wirebook_telemetry::{Probe, probe};
-use wirebook_xdp::StatisticsReader;
 
 /// Both ends of a probe, the reading one with a memory.
 pub(crate) fn asked<T: Copy + Send>() -> (Probe<T>, Latest<T>) {
@@ -20,8 +20,6 @@ pub(crate) struct WorkerAnswers {
     pub(crate) name: String,
     pub(crate) latest: Latest<WorkerSample>,
     pub(crate) channels: Vec<ChannelAnswers>,
-    /// The kernel's counts of its sockets.
-    pub(crate) kernel: Option<StatisticsReader>,
 }
 
 /// A channel's answers, and what it and its lines are called.
@@ -38,16 +36,15 @@ pub(crate) struct ShardAnswers {
 }
 
 impl WorkerAnswers {
-    pub(crate) fn tell(&mut self, counts: &mut Counts) {
+    /// Tells its counts; the kernel's of its sockets, and of those that are closed, come from elsewhere.
+    pub(crate) fn tell(&mut self, counts: &mut Counts, kernel: Drops) {
         let labels = format!("worker=\"{}\"", self.name);
         let Some(WorkerSample { counters, mut drops, backpressure }) = self.latest.get() else {
             return;
         };
         counts.set_all("worker", &labels, &counters);
         counts.set("worker", "backpressure", &labels, backpressure);
-        if let Some(Ok(sockets)) = self.kernel.as_ref().map(StatisticsReader::read) {
-            sockets.iter().for_each(|kernel| drops.add_kernel(kernel));
-        }
+        drops += kernel;
         counts.set_all("drop", &labels, &drops);
         self.channels.iter_mut().for_each(|channel| channel.tell(counts));
     }

@@ -4,10 +4,13 @@
 //! exists, no line is named twice, …). Promises: every mistake is named with what was expected
 //! and what was found; an unknown key is a mistake.
 
+mod intake;
 mod mistakes;
+mod numbers;
 mod supervision;
 
 pub(crate) use self::mistakes::mistake_in_slots;
+pub use self::intake::IntakeConfig;
 pub use self::supervision::{CheckConfig, MachinesConfig, SupervisionConfig};
 use crate::published::Published;
 use crate::recorder::RecordConfig;
@@ -45,6 +48,9 @@ pub struct Config {
     pub machines: MachinesConfig,
     /// What is written to disk; absent, nothing.
     pub record: Option<RecordConfig>,
+    /// How interfaces are waited for.
+    #[serde(default)]
+    pub intake: IntakeConfig,
     /// When a thread is said to stand.
     #[serde(default)]
     pub supervision: SupervisionConfig,
@@ -229,6 +235,9 @@ pub struct ChannelConfig {
     /// Its redundant multicast copies.
     #[serde(rename = "line")]
     pub lines: Vec<LineConfig>,
+    /// The appliance's number for it, from 0 in the order of the file; a reload keeps it.
+    #[serde(skip)]
+    pub number: u8,
 }
 
 /// One multicast copy of a channel.
@@ -248,6 +257,10 @@ pub struct LineConfig {
     /// The VLAN tags that the packets carry, the outer one first where there are two; empty for
     /// none. Absent, any.
     pub vlan: Option<Vec<u16>>,
+    /// Its number among all lines, from 0 in the order of the file: what the steering program writes
+    /// into its packets. A reload keeps it.
+    #[serde(skip)]
+    pub number: u16,
 }
 
 impl Default for SegmentConfig {
@@ -360,7 +373,10 @@ impl Config {
         change(&mut config);
         config.run_machines_for_schemas();
         match config.mistake() {
-            None => Ok(config),
+            None => {
+                config.number();
+                Ok(config)
+            }
             Some(reason) => Err(ConfigError::Invalid { path: path.into(), reason }),
         }
     }

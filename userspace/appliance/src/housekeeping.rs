@@ -3,6 +3,7 @@
 //! Arrives: signals, the hot threads' answers, the interfaces' counters. Leaves: the stop flag, the heartbeat in the
 //! segment, tables on standard error. Nothing here is waited for by a hot thread.
 
+use crate::attend::Attendant;
 use crate::answers::{ChannelAnswers, ShardAnswers, WorkerAnswers, asked};
 use crate::clock;
 use crate::counts::Counts;
@@ -20,7 +21,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use wirebook_shm::{Segment, SegmentView};
 use wirebook_telemetry::{HistogramCollector, Probe};
-use wirebook_xdp::StatisticsReader;
 
 /// How often this thread looks around.
 const CYCLE: Duration = Duration::from_millis(50);
@@ -88,6 +88,8 @@ pub struct Housekeeping {
     pub nics: Nics,
     /// What shards have to say of what fell.
     pub incidents: Vec<IncidentReader>,
+    /// Opens interfaces and keeps them open.
+    pub attendant: Option<Attendant>,
     /// Whether threads move.
     pub progress: ProgressWatch,
     workers: Vec<WorkerAnswers>,
@@ -112,6 +114,7 @@ impl Housekeeping {
             histograms,
             nics: Nics::default(),
             incidents: Vec::new(),
+            attendant: None,
             progress: ProgressWatch::new(no_progress),
             workers: Vec::new(),
             shards: Vec::new(),
@@ -128,7 +131,6 @@ impl Housekeeping {
         &mut self,
         name: &str,
         channels: Vec<(String, Vec<String>)>,
-        kernel: Option<StatisticsReader>,
     ) -> WorkerProbes {
         let (worker, latest) = asked();
         let (probes, channels) = channels
@@ -138,7 +140,7 @@ impl Housekeeping {
                 (probe, ChannelAnswers { name, lines, latest })
             })
             .unzip();
-        self.workers.push(WorkerAnswers { name: name.to_owned(), latest, channels, kernel });
+        self.workers.push(WorkerAnswers { name: name.to_owned(), latest, channels });
         WorkerProbes { worker, channels: probes }
     }
 
@@ -194,14 +196,12 @@ impl Housekeeping {
             }
             None => None,
         };
-        if let Some(path) = &self.duties.ready_file {
-            std::fs::write(path, "ready\n").with_context(|| path.display().to_string())?;
-        }
-        tracing::info!("ready");
         self.ask();
+        let mut is_ready = false;
         let mut second = Instant::now();
         let mut all_ended_since = None;
         while !stop.is_set() {
+            self.attend(&mut is_ready)?;
             std::thread::sleep(CYCLE);
             segment.heartbeat(clock::now());
             self.histograms.collect();
@@ -239,6 +239,24 @@ impl Housekeeping {
         Ok(())
     }
 
+    /// Sees to the interfaces; says once that packets can be received.
+    fn attend(&mut self, is_ready: &mut bool) -> anyhow::Result<()> {
+        let Some(attendant) = &mut self.attendant else { return Ok(()) };
+        let now = Instant::now();
+        if attendant.look(now)? {
+            // Only now: attaching a program may reset a device, and its counters with it.
+            attendant.open_interfaces().for_each(|name| self.nics.follow(name));
+        }
+        if !*is_ready && attendant.is_settled(now) {
+            *is_ready = true;
+            if let Some(path) = &self.duties.ready_file {
+                std::fs::write(path, "ready\n").with_context(|| path.display().to_string())?;
+            }
+            tracing::info!("ready");
+        }
+        Ok(())
+    }
+
     fn log_progress(&mut self) {
         for told in self.progress.look(Instant::now()) {
             match told.awaits {
@@ -257,7 +275,14 @@ impl Housekeeping {
 
     /// Brings the segment's counts up to date.
     fn tell(&mut self, counts: &mut Counts) {
-        self.workers.iter_mut().for_each(|worker| worker.tell(counts));
+        let attendant = self.attendant.as_ref();
+        for (number, worker) in self.workers.iter_mut().enumerate() {
+            let kernel = attendant.map(|attendant| attendant.drops(number));
+            worker.tell(counts, kernel.unwrap_or_default());
+        }
+        for (name, counters) in attendant.iter().flat_map(|attendant| attendant.counters()) {
+            counts.set_all("interface", &format!("interface=\"{name}\""), &counters);
+        }
         for (number, shard) in self.shards.iter_mut().enumerate() {
             shard.tell(counts, &format!("shard=\"{number}\""));
         }

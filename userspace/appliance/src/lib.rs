@@ -4,6 +4,7 @@
 
 mod answers;
 pub mod appliance;
+pub mod attend;
 pub mod capture;
 pub mod cli;
 pub mod clock;
@@ -12,12 +13,14 @@ pub mod config;
 pub mod counts;
 pub mod door;
 pub mod exchange;
+pub mod handover;
 pub mod housekeeping;
 pub mod idle;
 pub mod incidents;
 pub mod intake;
 pub mod intervals;
 pub mod lines;
+pub mod links;
 pub mod machines;
 pub mod nic;
 pub mod progress;

@@ -8,6 +8,7 @@
 
 use crate::clock;
 use crate::config::Idle;
+use crate::handover::Taker;
 use crate::idle::{Waiter, nap};
 use crate::incidents::IncidentSender;
 use crate::progress::{Awaits, Progress};
@@ -17,7 +18,7 @@ use crate::refresh::Refresh;
 use crate::router::Mailbox;
 use crate::samples::{ShardProbes, ShardSample, WorkerProbes, WorkerSample};
 use crate::shard::Shard;
-use crate::source::Source;
+use crate::source::{SocketChange, Source};
 use crate::worker::Worker;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -38,6 +39,15 @@ const LAST_POLLS: usize = 1_024;
 
 /// Idle cycles between two looks at the kernel's clock offset: seconds, at some 100 ns a cycle.
 const CYCLES_A_CLOCK: u32 = 1 << 24;
+
+/// Busy cycles between two looks at what housekeeping has made: an idle thread looks in each.
+const CYCLES_A_CHANGE: u32 = 1 << 10;
+
+/// What a worker takes in while it runs.
+pub enum WorkerChange {
+    /// Other sockets.
+    Sockets(SocketChange),
+}
 
 /// A ring to one shard.
 pub struct RingMailbox {
@@ -112,6 +122,8 @@ pub struct WorkerStage {
     pub wire_to_worker: StageHistogram,
     /// Answer housekeeping.
     pub probes: WorkerProbes,
+    /// What housekeeping has made for it.
+    pub changes: Taker<WorkerChange>,
     /// Says that it moves.
     pub progress: Progress,
     /// How it waits.
@@ -124,11 +136,17 @@ impl WorkerStage {
     pub fn run(&mut self, stop: &AtomicBool, ended: &AtomicBool) {
         let mut waiter = Waiter::new(self.idle);
         let mut until_clock = CYCLES_A_CLOCK;
+        let mut until_change = CYCLES_A_CHANGE;
         while !stop.load(Ordering::Relaxed) {
             self.progress.cycle();
             let mut found = self.poll();
             found |= self.worker.tick(clock::now());
             self.probes.worker.answer(|| self.sample());
+            until_change -= 1;
+            if !found || until_change == 0 {
+                until_change = CYCLES_A_CHANGE;
+                self.change();
+            }
             if !found {
                 self.wire_to_worker.hand_over();
                 self.worker.hand_over();
@@ -149,6 +167,13 @@ impl WorkerStage {
                 return;
             }
         }
+    }
+
+    #[inline]
+    fn change(&mut self) {
+        self.changes.take(|change| match change {
+            WorkerChange::Sockets(change) => self.source.exchange(change),
+        });
     }
 
     #[cold]

@@ -5,18 +5,21 @@
 //! ```
 //!
 //! Arrives: a configuration. Leaves: a [`Finished`] run: the shards with their books, and every
-//! count. Promises: sockets exist before groups are joined, workers stop before shards, and shards
-//! empty their mailboxes before they stop, so nothing taken from the wire is lost.
+//! count. Promises: threads run before interfaces are opened, which [`Attendant`] does and goes on
+//! doing; workers stop before shards, and shards empty their mailboxes before they stop, so nothing
+//! taken from the wire is lost.
 
+use crate::attend::Attendant;
 use crate::config::{ChannelConfig, Config, WorkerConfig};
 use crate::counts::{self, Counts};
 use crate::door::Door;
+use crate::handover::{Giver, handover};
 use crate::housekeeping::{Housekeeping, Stop};
 use crate::incidents::incidents;
-use crate::intake::{Intake, join_groups};
+use crate::intake::Intake;
 use crate::lines::{ChannelSpec, Lines};
 use crate::machines::MachineKinds;
-use crate::nic::{NicDrops, Nics};
+use crate::nic::NicDrops;
 use crate::recorder::{RecorderCounters, rings};
 use crate::recovery::link::WorkerEnd;
 use crate::recovery::{Recovery, RecoveryCounters};
@@ -26,15 +29,16 @@ use crate::report::{Summary, SupervisionReport};
 use crate::router::Router;
 use crate::self_check::SelfCheck;
 use crate::shard::Shard;
-use crate::source::Drops;
-use crate::stages::{OutputRing, RingMailbox, ShardSink, ShardStage, WorkerStage};
+use crate::source::{Drops, Source};
+use crate::stages::{OutputRing, RingMailbox, ShardSink, ShardStage, WorkerChange, WorkerStage};
 use crate::stream::StreamHistograms;
 use crate::worker::Worker;
 use anyhow::{Context, anyhow};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
+use std::time::Instant;
 use wirebook_machine::Books;
 use wirebook_model::dbn::rtype;
 use wirebook_shm::ring::GatingReader;
@@ -88,20 +92,12 @@ pub fn run(
     let door = Door::open(config, &segment)?;
     let mut counts = Counts::new(&mut segment)?;
     let recorders = rings::recorders(config, &segment)?;
-    let mut intake = Intake::attach(config)?;
     let gone: Vec<_> = config.shards.iter().map(|_| Arc::new(AtomicBool::new(false))).collect();
     let mut recovery = Recovery::new();
-    let (workers, mailboxes, demands) = build_workers(
-        config,
-        kinds,
-        &mut segment,
-        &mut intake,
-        &gone,
-        &mut recovery,
-        &mut housekeeping,
-    )?;
-    // Only now: attaching a program may reset a device, and its counters with it.
-    housekeeping.nics = Nics::start(line_interfaces(config));
+    let (workers, mailboxes, demands, givers) =
+        build_workers(config, kinds, &mut segment, &gone, &mut recovery, &mut housekeeping)?;
+    let intake = Intake::new(config, givers);
+    housekeeping.attendant = Some(Attendant::new(config.clone(), intake, Instant::now()));
     let shards = build_shards(config, kinds, &mut segment, mailboxes, &demands, &mut housekeeping)?;
 
     let ended: Vec<_> = workers.iter().map(|_| AtomicBool::new(false)).collect();
@@ -148,8 +144,6 @@ pub fn run(
             if let Some(door) = &door {
                 spawn(scope, "door".to_owned(), None, || door.answer(&segment))?;
             }
-            // Last, so that no packet arrives before its socket and its thread.
-            let _memberships = join_groups(config)?;
             let all_live = || {
                 !worker_threads.iter().any(ScopedJoinHandle::is_finished)
                     && !shard_threads.iter().any(ScopedJoinHandle::is_finished)
@@ -172,7 +166,7 @@ pub fn run(
         kept?;
         anyhow::Ok((workers?, shards?, recovery?.pop(), recorded))
     })?;
-    Ok(Finished { recorder, ..finish(housekeeping, workers, shards, recovery, intake)? })
+    Ok(Finished { recorder, ..finish(housekeeping, workers, shards, recovery)? })
 }
 
 /// The ring ends of each shard, one a worker.
@@ -186,13 +180,12 @@ fn build_workers(
     config: &Config,
     kinds: &MachineKinds,
     segment: &mut Segment,
-    intake: &mut Intake,
     gone: &[Arc<AtomicBool>],
     recovery: &mut Recovery,
     housekeeping: &mut Housekeeping,
-) -> anyhow::Result<(Vec<WorkerStage>, Mailboxes, DemandsByChannel)> {
+) -> anyhow::Result<(Vec<WorkerStage>, Mailboxes, DemandsByChannel, Vec<Giver<WorkerChange>>)> {
     let mut mailboxes: Mailboxes = config.shards.iter().map(|_| Vec::new()).collect();
-    let mut workers = Vec::new();
+    let (mut workers, mut givers) = (Vec::new(), Vec::new());
     let mut demands = vec![None; CHANNELS_MAX];
     for (number, worker) in config.workers.iter().enumerate() {
         let mut outlets = Vec::new();
@@ -216,23 +209,21 @@ fn build_workers(
         for number in numbers {
             demands[usize::from(number)] = Some(decoder.demands());
         }
-        let source = intake.open(config, worker)?;
-        let probes = housekeeping.probe_worker(
-            &worker.name,
-            channel_names(config, worker),
-            source.kernel_drops()?,
-        );
+        let probes = housekeeping.probe_worker(&worker.name, channel_names(config, worker));
+        let (giver, changes) = handover();
+        givers.push(giver);
         workers.push(WorkerStage {
-            source,
+            source: Source::none(worker),
             worker: decoder,
             packets: rings::packet_writer(config, segment, number)?,
             wire_to_worker: housekeeping.histograms.recorder("wire→worker"),
             probes,
+            changes,
             progress,
             idle: worker.idle,
         });
     }
-    Ok((workers, mailboxes, demands))
+    Ok((workers, mailboxes, demands, givers))
 }
 
 /// Each shard between its mailboxes and its output: books, and the machines behind them.
@@ -327,10 +318,10 @@ fn layout(config: &Config) -> SegmentLayout {
 
 /// The names of a worker's channels and of their lines.
 fn channel_names(config: &Config, worker: &WorkerConfig) -> Vec<(String, Vec<String>)> {
-    let channels = config.channels.iter().filter(|channel| channel.worker == worker.name);
     let lines =
         |channel: &ChannelConfig| channel.lines.iter().map(|line| line.name.clone()).collect();
-    channels.map(|channel| (channel.name.clone(), lines(channel))).collect()
+    let named = |channel: &ChannelConfig| (channel.name.clone(), lines(channel));
+    config.channels_of(&worker.name).map(named).collect()
 }
 
 fn new_shard(config: &Config, sink: ShardSink) -> anyhow::Result<Shard<ShardSink>> {
@@ -347,12 +338,6 @@ fn publishers(config: &Config) -> [u16; 256] {
         publishers[usize::from(spec.number)] = spec.publisher_id;
     }
     publishers
-}
-
-/// The interfaces on which lines arrive, each once.
-fn line_interfaces(config: &Config) -> impl Iterator<Item = &str> {
-    let lines = config.channels.iter().flat_map(|channel| &channel.lines);
-    lines.map(|line| line.interface.as_str()).collect::<BTreeSet<_>>().into_iter()
 }
 
 /// The ends of recovery of a worker's channels, by their numbers.
@@ -417,7 +402,6 @@ fn finish(
     workers: Vec<WorkerStage>,
     shards: Vec<ShardStage>,
     recovery: Option<RecoveryCounters>,
-    mut intake: Intake,
 ) -> anyhow::Result<Finished> {
     let mut summary = Summary::default();
     let mut drops = Drops::default();
@@ -445,7 +429,9 @@ fn finish(
         books.push(shard_books);
     }
     summary.set_books(books.iter());
-    intake.read_counters()?;
+    let attendant = housekeeping.attendant.take().context("a run has an attendant")?;
+    let intake = attendant.into_intake();
+    drops += intake.retired_drops();
     let nic_drops = housekeeping.nics.read();
     // The recorders are gone by now, and have handed over their last samples.
     housekeeping.histograms.collect();

@@ -10,6 +10,7 @@ impl Config {
     pub(super) fn mistake(&self) -> Option<String> {
         self.mistake_in_counts()
             .or_else(|| self.machines.mistake())
+            .or_else(|| self.intake.mistake())
             .or_else(|| self.supervision.mistake())
             .or_else(|| self.workers.iter().find_map(WorkerConfig::mistake))
             .or_else(|| self.mistake_in_queues())
