@@ -103,8 +103,9 @@ pub enum AttachError {
 impl SteeringError {
     /// Whether it may pass by itself: the interface is not there yet, or another program still is.
     pub fn may_pass(&self) -> bool {
-        let passes =
-            |reason: &AttachError| matches!(reason, AttachError::Busy(_) | AttachError::NoInterface(_));
+        let passes = |reason: &AttachError| {
+            matches!(reason, AttachError::Busy(_) | AttachError::NoInterface(_))
+        };
         matches!(self, Self::Attach { reason, .. } if passes(reason))
     }
 

@@ -3,9 +3,10 @@
 //! Arrives: samples, by probes. Leaves: each counter in [`Counts`], with the worker, channel, line,
 //! shard or machine that it is of. A thread that has not answered yet is not told of.
 
+use crate::config::{ChannelConfig, Config};
 use crate::counts::Counts;
-use crate::source::Drops;
 use crate::samples::{ChannelSample, Latest, ShardSample, WorkerSample};
+use crate::source::Drops;
 use wirebook_machine::MachineCounters;
 use wirebook_telemetry::{Probe, probe};
 
@@ -27,6 +28,21 @@ pub(crate) struct ChannelAnswers {
     pub(crate) name: String,
     pub(crate) lines: Vec<String>,
     pub(crate) latest: Latest<ChannelSample>,
+}
+
+/// The probes of a worker's channels, in the order of their numbers, and the other ends of them.
+pub(crate) fn channels_asked(
+    config: &Config,
+    worker: &str,
+) -> (Vec<Probe<ChannelSample>>, Vec<ChannelAnswers>) {
+    let mut channels: Vec<_> = config.channels_of(worker).collect();
+    channels.sort_by_key(|channel| channel.number);
+    let asked = |channel: &&ChannelConfig| {
+        let (probe, latest) = asked();
+        let lines = channel.lines.iter().map(|line| line.name.clone()).collect();
+        (probe, ChannelAnswers { name: channel.name.clone(), lines, latest })
+    };
+    channels.iter().map(asked).unzip()
 }
 
 /// A shard's answers, and what its machines are called.

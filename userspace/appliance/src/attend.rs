@@ -132,6 +132,11 @@ impl Attendant {
         self.intake.drops(worker)
     }
 
+    /// The interfaces themselves, for a reload.
+    pub fn intake_mut(&mut self) -> &mut Intake {
+        &mut self.intake
+    }
+
     /// Ends the attendance; nothing is closed.
     pub fn into_intake(self) -> Intake {
         self.intake
@@ -185,7 +190,9 @@ impl Attendant {
                 links.iter().find(|(_, link)| link.index == was.index) =>
             {
                 if was.is_up {
-                    tracing::warn!("interface {name} is called {new_name} now; its packets still come");
+                    tracing::warn!(
+                        "interface {name} is called {new_name} now; its packets still come"
+                    );
                     attended.counters.up = 0;
                     attended.counters.link_changes += 1;
                     attended.state = State::Open(Link { is_up: false, ..was });
@@ -198,7 +205,10 @@ impl Attendant {
     /// Closes an interface that is gone and awaits it.
     fn lose(&mut self, at: usize, why: &str, now: Instant) {
         let attended = &mut self.attended[at];
-        tracing::error!("interface {}: {why}; its sockets are closed, and it is awaited", attended.name);
+        tracing::error!(
+            "interface {}: {why}; its sockets are closed, and it is awaited",
+            attended.name
+        );
         attended.counters.up = 0;
         attended.counters.link_changes += 1;
         attended.state = State::awaited(now);
@@ -258,7 +268,9 @@ impl Attended {
         self.counters.link_changes += 1;
         self.counters.up = u64::from(link.is_up);
         match link.is_up {
-            true => tracing::info!("interface {}: the link is up; groups are joined anew", self.name),
+            true => {
+                tracing::info!("interface {}: the link is up; groups are joined anew", self.name)
+            }
             false => tracing::warn!("interface {}: the link is down", self.name),
         }
         self.state = State::Open(link);

@@ -4,13 +4,17 @@
 //! exists, no line is named twice, …). Promises: every mistake is named with what was expected
 //! and what was found; an unknown key is a mistake.
 
+mod changes;
 mod intake;
+mod log;
 mod mistakes;
 mod numbers;
 mod supervision;
 
-pub(crate) use self::mistakes::mistake_in_slots;
+pub use self::changes::Numbers;
 pub use self::intake::IntakeConfig;
+pub use self::log::LogConfig;
+pub(crate) use self::mistakes::mistake_in_slots;
 pub use self::supervision::{CheckConfig, MachinesConfig, SupervisionConfig};
 use crate::published::Published;
 use crate::recorder::RecordConfig;
@@ -28,7 +32,7 @@ use wirebook_xdp::{LineKey, Vlan};
 pub const LINES_MAX: usize = 8;
 
 /// The whole configuration.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The appliance's name, used for its socket.
@@ -48,6 +52,9 @@ pub struct Config {
     pub machines: MachinesConfig,
     /// What is written to disk; absent, nothing.
     pub record: Option<RecordConfig>,
+    /// What is logged.
+    #[serde(default)]
+    pub log: LogConfig,
     /// How interfaces are waited for.
     #[serde(default)]
     pub intake: IntakeConfig,
@@ -66,7 +73,7 @@ pub struct Config {
 }
 
 /// The shared-memory segment.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct SegmentConfig {
     /// `2MiB`, `1GiB` or `none`.
@@ -118,7 +125,7 @@ impl From<HugePagesConfig> for PageKind {
 }
 
 /// What each shard has room for. Reaching a limit marks the book and counts.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
     /// Instruments of one shard.
@@ -167,7 +174,7 @@ pub enum XdpMode {
 }
 
 /// One receiving thread.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerConfig {
     /// Its name, which channels refer to.
@@ -192,7 +199,7 @@ pub struct WorkerConfig {
 }
 
 /// An interface as one worker uses it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct InterfaceConfig {
     /// The kernel's name for it.
@@ -203,7 +210,7 @@ pub struct InterfaceConfig {
 }
 
 /// One book-keeping thread.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct ShardConfig {
     /// The core it is pinned to; absent, it is not pinned.
@@ -214,7 +221,7 @@ pub struct ShardConfig {
 }
 
 /// One independently numbered stream of a venue.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelConfig {
     /// Its name, for logs and counters.
@@ -241,7 +248,7 @@ pub struct ChannelConfig {
 }
 
 /// One multicast copy of a channel.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct LineConfig {
     /// `A`, `B`, …

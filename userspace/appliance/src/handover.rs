@@ -48,20 +48,30 @@ impl<T> Giver<T> {
     pub fn exchange(&self, thing: Box<T>) -> Result<Box<T>, Box<T>> {
         // One is under way at a time, so there is room.
         self.shared.there.push(thing)?;
-        let began = Instant::now();
+        within_patience(|| self.shared.there.is_empty());
+        // Once it has been taken, it comes back within the hot thread's cycle.
+        if let Some(thing) = self.shared.there.pop() {
+            return Err(thing);
+        }
         loop {
             if let Some(back) = self.shared.back.pop() {
                 return Ok(back);
             }
-            // Once it has been taken, it comes back within the hot thread's cycle.
-            if began.elapsed() >= PATIENCE
-                && let Some(thing) = self.shared.there.pop()
-            {
-                return Err(thing);
-            }
             std::thread::sleep(LOOK);
         }
     }
+}
+
+/// Looks until `done` says so; false where another thread takes too long.
+pub fn within_patience(mut done: impl FnMut() -> bool) -> bool {
+    let began = Instant::now();
+    while !done() {
+        if began.elapsed() >= PATIENCE {
+            return false;
+        }
+        std::thread::sleep(LOOK);
+    }
+    true
 }
 
 impl<T> Taker<T> {

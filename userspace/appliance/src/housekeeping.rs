@@ -3,15 +3,17 @@
 //! Arrives: signals, the hot threads' answers, the interfaces' counters. Leaves: the stop flag, the heartbeat in the
 //! segment, tables on standard error. Nothing here is waited for by a hot thread.
 
+use crate::answers::{ShardAnswers, WorkerAnswers, asked, channels_asked};
 use crate::attend::Attendant;
-use crate::answers::{ChannelAnswers, ShardAnswers, WorkerAnswers, asked};
 use crate::clock;
+use crate::config::Config;
 use crate::counts::Counts;
 use crate::incidents::IncidentReader;
 use crate::nic::Nics;
 use crate::progress::{Progress, ProgressWatch};
 use crate::recorder::RecorderCounters;
 use crate::recovery::RecoveryCounters;
+use crate::reload::{Reloader, Reread};
 use crate::samples::{Latest, ShardProbes, ShardSample, WorkerProbes, WorkerSample};
 use crate::watch::Watch;
 use anyhow::{Context, bail};
@@ -78,6 +80,8 @@ pub struct Duties {
     pub until_end_of_session: bool,
     /// Create this file when packets can be received.
     pub ready_file: Option<PathBuf>,
+    /// How the configuration is read anew; absent, it stays.
+    pub reread: Option<Reread>,
 }
 
 /// The housekeeping thread's own.
@@ -90,6 +94,8 @@ pub struct Housekeeping {
     pub incidents: Vec<IncidentReader>,
     /// Opens interfaces and keeps them open.
     pub attendant: Option<Attendant>,
+    /// Reads the configuration anew.
+    pub reloader: Option<Reloader>,
     /// Whether threads move.
     pub progress: ProgressWatch,
     workers: Vec<WorkerAnswers>,
@@ -98,23 +104,27 @@ pub struct Housekeeping {
     recorders: Vec<(&'static str, Latest<RecorderCounters>)>,
     duties: Duties,
     print: Arc<AtomicBool>,
+    reload: Arc<AtomicBool>,
 }
 
 impl Housekeeping {
     /// Housekeeping with these duties, to which a thread stands that has begun no new cycle for
-    /// `no_progress`; SIGUSR1 makes it print.
+    /// `no_progress`; SIGUSR1 makes it print, and SIGHUP read the configuration anew.
     ///
     /// # Errors
     /// sigaction(2)'s.
     pub fn new(duties: Duties, no_progress: Duration) -> std::io::Result<Self> {
         let print = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&print))?;
+        let reload = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&reload))?;
         let histograms = HistogramCollector::new();
         Ok(Self {
             histograms,
             nics: Nics::default(),
             incidents: Vec::new(),
             attendant: None,
+            reloader: None,
             progress: ProgressWatch::new(no_progress),
             workers: Vec::new(),
             shards: Vec::new(),
@@ -122,24 +132,14 @@ impl Housekeeping {
             recorders: Vec::new(),
             duties,
             print,
+            reload,
         })
     }
 
-    /// The hot ends of one more worker's probes; `channels` are the names of its channels and of
-    /// their lines.
-    pub fn probe_worker(
-        &mut self,
-        name: &str,
-        channels: Vec<(String, Vec<String>)>,
-    ) -> WorkerProbes {
+    /// The hot ends of one more worker's probes.
+    pub fn probe_worker(&mut self, config: &Config, name: &str) -> WorkerProbes {
         let (worker, latest) = asked();
-        let (probes, channels) = channels
-            .into_iter()
-            .map(|(name, lines)| {
-                let (probe, latest) = asked();
-                (probe, ChannelAnswers { name, lines, latest })
-            })
-            .unzip();
+        let (probes, channels) = channels_asked(config, name);
         self.workers.push(WorkerAnswers { name: name.to_owned(), latest, channels });
         WorkerProbes { worker, channels: probes }
     }
@@ -214,6 +214,9 @@ impl Housekeeping {
             if self.print.swap(false, Ordering::Relaxed) {
                 self.print();
             }
+            if self.reload.swap(false, Ordering::Relaxed) {
+                self.reload();
+            }
             let is_over = second.elapsed() >= SECOND;
             if let Some(watch) = &mut watch {
                 watch.look();
@@ -257,6 +260,17 @@ impl Housekeeping {
         Ok(())
     }
 
+    fn reload(&mut self) {
+        if let (Some(reloader), Some(attendant)) = (&mut self.reloader, &mut self.attendant) {
+            reloader.reload(attendant, &mut self.workers);
+        }
+    }
+
+    /// How the configuration is read anew.
+    pub fn reread(&self) -> Option<Reread> {
+        self.duties.reread.clone()
+    }
+
     fn log_progress(&mut self) {
         for told in self.progress.look(Instant::now()) {
             match told.awaits {
@@ -279,6 +293,9 @@ impl Housekeeping {
         for (number, worker) in self.workers.iter_mut().enumerate() {
             let kernel = attendant.map(|attendant| attendant.drops(number));
             worker.tell(counts, kernel.unwrap_or_default());
+        }
+        if let Some(reloader) = &self.reloader {
+            counts.set_all("reload", "", &reloader.counters());
         }
         for (name, counters) in attendant.iter().flat_map(|attendant| attendant.counters()) {
             counts.set_all("interface", &format!("interface=\"{name}\""), &counters);

@@ -19,11 +19,10 @@ use crate::handover::Giver;
 use crate::source::{Drops, SocketChange, Source};
 use crate::stages::WorkerChange;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use wirebook_xdp::{
-    AttachMode, Counters, Interface, Membership, Memberships, Mode, Receiver,
-    SocketConfig, SocketReport, SteeringOptions, StatisticsReader, UdpLine, UdpOptions,
-    UdpReceiver, XdpError,
+    AttachMode, Counters, Interface, Membership, Memberships, Mode, Receiver, SocketConfig,
+    SocketReport, StatisticsReader, SteeringOptions, UdpLine, UdpOptions, UdpReceiver, XdpError,
 };
 
 /// The interfaces with their steering programs, and the ways to the workers.
@@ -128,7 +127,9 @@ impl Intake {
         for (number, worker) in users() {
             let sockets = match worker.source {
                 SourceKind::Xdp => self.inlets[at].open_sockets(number, worker)?,
-                SourceKind::Socket => open_udp(config, worker, &name, index)?,
+                SourceKind::Socket => {
+                    open_udp(config.lines_of(&worker.name, &name), worker, &name, index)?
+                }
             };
             self.hand_over(number, SocketChange::all_of(&name, config, worker, sockets))
                 .map_err(|_| OpenError::Worker(worker.name.clone()))?;
@@ -154,6 +155,79 @@ impl Intake {
         self.inlets[at].detach();
         if let Err(error) = self.join(config) {
             tracing::warn!("{error}");
+        }
+    }
+
+    /// Gives a worker something, and gets what it had.
+    ///
+    /// # Errors
+    /// The thing itself, where the worker does not take it.
+    pub fn give(
+        &self,
+        worker: usize,
+        change: Box<WorkerChange>,
+    ) -> Result<Box<WorkerChange>, Box<WorkerChange>> {
+        self.workers[worker].exchange(change)
+    }
+
+    /// Makes what [`Intake::follow`] is to hand over, as far as that may fail: the UDP sockets of lines
+    /// that are new on open interfaces, by worker.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing has changed then.
+    pub fn prepare(
+        &self,
+        next: &Config,
+        running: &Config,
+    ) -> Result<Vec<(usize, SocketChange)>, OpenError> {
+        let mut changes = Vec::new();
+        let by_sockets = |worker: &WorkerConfig| worker.source == SourceKind::Socket;
+        let workers = next.workers.iter().enumerate().filter(|(_, worker)| by_sockets(worker));
+        for (number, worker) in workers {
+            for inlet in self.inlets.iter().filter(|inlet| worker.uses(&inlet.name)) {
+                let Some(index) = inlet.index else { continue };
+                let of =
+                    |config: &Config| config.lines_of(&worker.name, &inlet.name).cloned().collect();
+                let (after, before): (Vec<LineConfig>, Vec<LineConfig>) = (of(next), of(running));
+                let is_in = |line: &LineConfig, lines: &[LineConfig]| lines.contains(line);
+                let new = after.iter().filter(|line| !is_in(line, &before));
+                let gone = before.iter().filter(|line| !is_in(line, &after));
+                let given_up: Vec<_> = gone.map(|line| line.number).collect();
+                let sockets = open_udp(new, worker, &inlet.name, index)?;
+                let interface = inlet.name.clone();
+                changes.push((number, SocketChange { interface, given_up, sockets }));
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Follows another configuration on all open interfaces: lines and groups that are the same are not
+    /// touched. What the kernel refuses is logged.
+    pub fn follow(&mut self, next: &Config, running: &Config, sockets: Vec<(usize, SocketChange)>) {
+        for (worker, change) in sockets {
+            if self.hand_over(worker, change).is_err() {
+                let name = &next.workers[worker].name;
+                tracing::error!("worker {name} does not take its sockets: its thread stands");
+            }
+        }
+        for inlet in &mut self.inlets {
+            let Some(steering) = &mut inlet.steering else { continue };
+            let keys = |config: &Config| -> BTreeMap<_, _> {
+                let lines = config.lines_on(&inlet.name);
+                lines.map(|line| (line.number, line.key())).collect()
+            };
+            let (after, before) = (keys(next), keys(running));
+            let new = after.iter().filter(|(number, _)| !before.contains_key(number));
+            let set = new.map(|(number, key)| steering.set_line(*key, *number));
+            let mut results: Vec<_> = set.collect();
+            let gone = before.values().filter(|key| !after.values().any(|kept| kept == *key));
+            results.extend(gone.map(|key| steering.remove_line(*key)));
+            for error in results.into_iter().filter_map(Result::err) {
+                tracing::error!("interface {}: {error}", inlet.name);
+            }
+        }
+        if let Err(error) = self.join(next) {
+            tracing::error!("{error}");
         }
     }
 
@@ -224,11 +298,10 @@ impl Intake {
     fn hand_over(&mut self, worker: usize, change: SocketChange) -> Result<(), ()> {
         let change = Box::new(WorkerChange::Sockets(change));
         let Ok(back) = self.workers[worker].exchange(change) else { return Err(()) };
-        if let WorkerChange::Sockets(SocketChange { sockets, .. }) = *back {
-            match sockets.drops() {
-                Ok(drops) => self.retired[worker] += drops,
-                Err(error) => tracing::warn!("drops of closed sockets are not known: {error}"),
-            }
+        let WorkerChange::Sockets(SocketChange { sockets, .. }) = *back else { return Ok(()) };
+        match sockets.drops() {
+            Ok(drops) => self.retired[worker] += drops,
+            Err(error) => tracing::warn!("drops of closed sockets are not known: {error}"),
         }
         Ok(())
     }
@@ -299,13 +372,13 @@ impl Inlet {
 }
 
 /// Opens and joins a UDP worker's sockets on an interface.
-fn open_udp(
-    config: &Config,
+fn open_udp<'a>(
+    lines: impl Iterator<Item = &'a LineConfig>,
     worker: &WorkerConfig,
     interface: &str,
     index: u32,
 ) -> Result<Source, OpenError> {
-    let lines: Vec<_> = config.lines_of(&worker.name, interface).map(|line| udp_line(line, index)).collect();
+    let lines: Vec<_> = lines.map(|line| udp_line(line, index)).collect();
     if lines.is_empty() {
         return Ok(Source::none(worker));
     }

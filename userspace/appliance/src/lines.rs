@@ -145,7 +145,8 @@ impl ChannelSpec {
         }
     }
 
-    fn of_config(channel: &ChannelConfig) -> Self {
+    /// The channel of a configuration.
+    pub fn of_config(channel: &ChannelConfig) -> Self {
         let spec = Self::of_protocol(channel.protocol);
         let recovery = &channel.recovery;
         Self {
@@ -197,8 +198,9 @@ mod tests {
     const GROUP: Ipv4Addr = Ipv4Addr::new(233, 54, 12, 111);
 
     fn lines(vlans: &[Vlan]) -> Lines {
-        let line =
-            |&vlan: &Vlan| Some(Line { key: LineKey { group: GROUP, port: 9, vlan }, channel: None });
+        let line = |&vlan: &Vlan| {
+            Some(Line { key: LineKey { group: GROUP, port: 9, vlan }, channel: None })
+        };
         Lines { lines: vlans.iter().map(line).collect(), channels: vec![], any_destination: false }
     }
 

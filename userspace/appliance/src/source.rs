@@ -14,9 +14,7 @@ use derive_more::AddAssign;
 use serde::Serialize;
 use std::time::Duration;
 use wirebook_telemetry::StageHistogram;
-use wirebook_xdp::{
-    BATCH_MAX, KernelStatistics, Receiver, UdpOptions, UdpReceiver, UdpStatistics,
-};
+use wirebook_xdp::{BATCH_MAX, KernelStatistics, Receiver, UdpOptions, UdpReceiver, UdpStatistics};
 
 /// Longest sleep of a worker in `poll` mode; a stop is noticed after it.
 const WAIT: Duration = Duration::from_millis(50);
@@ -77,7 +75,12 @@ impl Drops {
 
 impl SocketChange {
     /// Other sockets in the place of all that a worker has on an interface.
-    pub fn all_of(interface: &str, config: &Config, worker: &WorkerConfig, sockets: Source) -> Self {
+    pub fn all_of(
+        interface: &str,
+        config: &Config,
+        worker: &WorkerConfig,
+        sockets: Source,
+    ) -> Self {
         let lines = config.lines_of(&worker.name, interface);
         let given_up = lines.map(|line| line.number).collect();
         Self { interface: interface.to_owned(), given_up, sockets }

@@ -10,7 +10,7 @@
 //! taken from the wire is lost.
 
 use crate::attend::Attendant;
-use crate::config::{ChannelConfig, Config, WorkerConfig};
+use crate::config::Config;
 use crate::counts::{self, Counts};
 use crate::door::Door;
 use crate::handover::{Giver, handover};
@@ -24,15 +24,18 @@ use crate::recorder::{RecorderCounters, rings};
 use crate::recovery::link::WorkerEnd;
 use crate::recovery::{Recovery, RecoveryCounters};
 use crate::refresh::{Refresh, RefreshCounters, RefreshHistograms};
+use crate::reload::Reloader;
 use crate::repair::{Demands, Repairs};
 use crate::report::{Summary, SupervisionReport};
 use crate::router::Router;
 use crate::self_check::SelfCheck;
 use crate::shard::Shard;
 use crate::source::{Drops, Source};
-use crate::stages::{OutputRing, RingMailbox, ShardSink, ShardStage, WorkerChange, WorkerStage};
+use crate::stages::{
+    OutputRing, RingMailbox, ShardChange, ShardSink, ShardStage, WorkerChange, WorkerStage,
+};
 use crate::stream::StreamHistograms;
-use crate::worker::Worker;
+use crate::worker::{Worker, WorkerCounters};
 use anyhow::{Context, anyhow};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -94,19 +97,21 @@ pub fn run(
     let recorders = rings::recorders(config, &segment)?;
     let gone: Vec<_> = config.shards.iter().map(|_| Arc::new(AtomicBool::new(false))).collect();
     let mut recovery = Recovery::new();
-    let (workers, mailboxes, demands, givers) =
+    let (workers, mailboxes, to_workers) =
         build_workers(config, kinds, &mut segment, &gone, &mut recovery, &mut housekeeping)?;
-    let intake = Intake::new(config, givers);
+    let demands: Vec<_> = workers.iter().map(|stage| stage.worker.demands()).collect();
+    let intake = Intake::new(config, to_workers);
     housekeeping.attendant = Some(Attendant::new(config.clone(), intake, Instant::now()));
-    let shards = build_shards(config, kinds, &mut segment, mailboxes, &demands, &mut housekeeping)?;
+    let (shards, to_shards) =
+        build_shards(config, kinds, &mut segment, mailboxes, &demands, &mut housekeeping)?;
+    let (reread, to_recovery) = (housekeeping.reread(), recovery.changes());
+    housekeeping.reloader = Some(Reloader::new(config, reread, to_shards, demands, to_recovery));
 
     let ended: Vec<_> = workers.iter().map(|_| AtomicBool::new(false)).collect();
     let shards_stop = AtomicBool::new(false);
     let recorders_stop = AtomicBool::new(false);
     let recovery_probe = housekeeping.probe_recovery();
-    if !recovery.is_empty() {
-        recovery.set_progress(housekeeping.progress("recovery"));
-    }
+    recovery.set_progress(housekeeping.progress("recovery"));
     let (workers, shards, recovery, recorder) = thread::scope(|scope| {
         let mut recorder_threads = Vec::new();
         let mut recovery_thread = Vec::new();
@@ -135,12 +140,10 @@ pub fn run(
                     stage
                 })?);
             }
-            if !recovery.is_empty() {
-                recovery_thread.push(spawn(scope, "recovery".to_owned(), None, move || {
-                    recovery.run(stop.flag(), &recovery_probe);
-                    recovery.counters()
-                })?);
-            }
+            recovery_thread.push(spawn(scope, "recovery".to_owned(), None, move || {
+                recovery.run(stop.flag(), &recovery_probe);
+                recovery.is_used().then(|| recovery.counters())
+            })?);
             if let Some(door) = &door {
                 spawn(scope, "door".to_owned(), None, || door.answer(&segment))?;
             }
@@ -164,7 +167,7 @@ pub fn run(
         });
         let recorded = rings::sum(recorded);
         kept?;
-        anyhow::Ok((workers?, shards?, recovery?.pop(), recorded))
+        anyhow::Ok((workers?, shards?, recovery?.pop().flatten(), recorded))
     })?;
     Ok(Finished { recorder, ..finish(housekeeping, workers, shards, recovery)? })
 }
@@ -172,8 +175,11 @@ pub fn run(
 /// The ring ends of each shard, one a worker.
 type Mailboxes = Vec<Vec<GatingReader>>;
 
-/// By channel, the way to the worker that has it.
-type DemandsByChannel = Vec<Option<Demands>>;
+/// The ways by which what housekeeping makes gets to workers.
+type ToWorkers = Vec<Giver<WorkerChange>>;
+
+/// The ways by which it gets to shards.
+type ToShards = Vec<Giver<ShardChange>>;
 
 /// Each worker between its sockets and a ring to every shard.
 fn build_workers(
@@ -183,10 +189,9 @@ fn build_workers(
     gone: &[Arc<AtomicBool>],
     recovery: &mut Recovery,
     housekeeping: &mut Housekeeping,
-) -> anyhow::Result<(Vec<WorkerStage>, Mailboxes, DemandsByChannel, Vec<Giver<WorkerChange>>)> {
+) -> anyhow::Result<(Vec<WorkerStage>, Mailboxes, ToWorkers)> {
     let mut mailboxes: Mailboxes = config.shards.iter().map(|_| Vec::new()).collect();
-    let (mut workers, mut givers) = (Vec::new(), Vec::new());
-    let mut demands = vec![None; CHANNELS_MAX];
+    let (mut workers, mut ways) = (Vec::new(), Vec::new());
     for (number, worker) in config.workers.iter().enumerate() {
         let mut outlets = Vec::new();
         let progress = housekeeping.progress(format!("worker-{}", worker.name));
@@ -204,14 +209,10 @@ fn build_workers(
         if !kinds.are_none(&config.machines) {
             router = router.with_intervals(config.machines.interval_ns());
         }
-        let numbers: Vec<_> = lines.channels().iter().map(|spec| spec.number).collect();
         let decoder = Worker::with_recovery(lines, end_of, limit, router, histograms)?;
-        for number in numbers {
-            demands[usize::from(number)] = Some(decoder.demands());
-        }
-        let probes = housekeeping.probe_worker(&worker.name, channel_names(config, worker));
-        let (giver, changes) = handover();
-        givers.push(giver);
+        let probes = housekeeping.probe_worker(config, &worker.name);
+        let (way, changes) = handover();
+        ways.push(way);
         workers.push(WorkerStage {
             source: Source::none(worker),
             worker: decoder,
@@ -223,7 +224,7 @@ fn build_workers(
             idle: worker.idle,
         });
     }
-    Ok((workers, mailboxes, demands, givers))
+    Ok((workers, mailboxes, ways))
 }
 
 /// Each shard between its mailboxes and its output: books, and the machines behind them.
@@ -232,10 +233,11 @@ fn build_shards(
     kinds: &MachineKinds,
     segment: &mut Segment,
     mailboxes: Mailboxes,
-    demands: &DemandsByChannel,
+    demands: &[Demands],
     housekeeping: &mut Housekeeping,
-) -> anyhow::Result<Vec<ShardStage>> {
-    let mut shards = Vec::new();
+) -> anyhow::Result<(Vec<ShardStage>, ToShards)> {
+    let (mut shards, mut ways) = (Vec::new(), Vec::new());
+    let demands = by_channel(config, demands);
     let (mut books_bytes, mut machines_bytes) = (0, 0);
     for ((number, settings), mailboxes) in config.shards.iter().enumerate().zip(mailboxes) {
         let published = &config.segment.schemas;
@@ -253,6 +255,8 @@ fn build_shards(
             .with_check(SelfCheck::new(config.check.shadow.clone()))
             .with_repairs(Repairs::new(demands.clone(), config.machines.rebuilds_max));
         books_bytes += shard.books().memory_bytes();
+        let (way, changes) = handover();
+        ways.push(way);
         shards.push(ShardStage {
             mailboxes,
             shard,
@@ -264,6 +268,7 @@ fn build_shards(
             progress: housekeeping.progress(format!("shard-{number}")),
             idle: settings.idle,
             bad_slots: 0,
+            changes,
             incidents,
             refresh: refresh(config, segment, number, housekeeping)?,
             waker: config.segment.wake_readers.then(|| segment.waker()),
@@ -275,7 +280,18 @@ fn build_shards(
         mib(books_bytes),
         mib(machines_bytes)
     );
-    Ok(shards)
+    Ok((shards, ways))
+}
+
+/// By the numbers of their channels, the ways to the workers that have them.
+fn by_channel(config: &Config, workers: &[Demands]) -> Vec<Option<Demands>> {
+    let mut demands = vec![None; CHANNELS_MAX];
+    for (worker, way) in config.workers.iter().zip(workers) {
+        for channel in config.channels_of(&worker.name) {
+            demands[usize::from(channel.number)] = Some(Arc::clone(way));
+        }
+    }
+    demands
 }
 
 /// What shows a shard's whole books, where orders are published.
@@ -314,14 +330,6 @@ fn layout(config: &Config) -> SegmentLayout {
         }
     }
     counts::lay_out(rings::lay_out(layout, config))
-}
-
-/// The names of a worker's channels and of their lines.
-fn channel_names(config: &Config, worker: &WorkerConfig) -> Vec<(String, Vec<String>)> {
-    let lines =
-        |channel: &ChannelConfig| channel.lines.iter().map(|line| line.name.clone()).collect();
-    let named = |channel: &ChannelConfig| (channel.name.clone(), lines(channel));
-    config.channels_of(&worker.name).map(named).collect()
 }
 
 fn new_shard(config: &Config, sink: ShardSink) -> anyhow::Result<Shard<ShardSink>> {
@@ -415,6 +423,8 @@ fn finish(
             lost_in_rings += mailbox.undelivered();
         }
     }
+    let gone = housekeeping.reloader.take().map(Reloader::into_gone);
+    summary.add_worker(WorkerCounters::default(), &gone.unwrap_or_default());
     let mut books = Vec::new();
     let mut refresh = RefreshCounters::default();
     let stalls = housekeeping.progress.stalls();

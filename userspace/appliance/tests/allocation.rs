@@ -9,6 +9,7 @@ use common::{SimulatedMarket, data};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use wirebook::config::Idle;
+use wirebook::handover::handover;
 use wirebook::incidents::incidents;
 use wirebook::lines::{ChannelSpec, Lines};
 use wirebook::published::Published;
@@ -124,6 +125,7 @@ fn through_rings(protocol: Protocol, frames: &Frames, messages: u64) {
         probes: ShardProbes { shard: shard_probe, machines: Vec::new() },
         idle: Idle::Spin,
         bad_slots: 0,
+        changes: handover().1,
         incidents: incidents(0, Vec::new()).0,
         refresh: None,
         waker: None,

@@ -29,6 +29,7 @@ impl IntakeConfig {
 
     pub(super) fn mistake(&self) -> Option<String> {
         let found = self.wait_s;
-        (found > WAIT_S_MAX).then(|| format!("intake.wait_s: expected 0 to {WAIT_S_MAX}, found {found}"))
+        (found > WAIT_S_MAX)
+            .then(|| format!("intake.wait_s: expected 0 to {WAIT_S_MAX}, found {found}"))
     }
 }

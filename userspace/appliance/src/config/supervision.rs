@@ -5,7 +5,7 @@ use std::time::Duration;
 use wirebook_machine::Supervision;
 
 /// The self-check.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckConfig {
     /// Symbols or instrument ids of the books.
@@ -13,7 +13,7 @@ pub struct CheckConfig {
 }
 
 /// The machines behind each book.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct MachinesConfig {
     /// Their names, in the order of the chain.
@@ -27,7 +27,7 @@ pub struct MachinesConfig {
 }
 
 /// The supervision of threads.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct SupervisionConfig {
     /// How long a thread may go without a new cycle before it is reported, in milliseconds.

@@ -19,7 +19,7 @@ use wirebook_wire::soupbintcp::LoginRequest;
 const WAIT_MS_MAX: u64 = 3_600_000;
 
 /// How a channel's gaps are healed. Without servers they are not.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecoveryConfig {
     /// How long a gap waits for the other line before anything is asked for.
@@ -62,7 +62,7 @@ pub enum Unhealed {
 }
 
 /// A re-request server.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct RetransmitServer {
     /// Its address and UDP port.
@@ -70,7 +70,7 @@ pub struct RetransmitServer {
 }
 
 /// A snapshot server.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct SnapshotServer {
     /// Its address and TCP port.
@@ -88,7 +88,7 @@ pub struct SnapshotServer {
 }
 
 /// A password; not to be seen in logs.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, PartialEq)]
 #[serde(transparent)]
 pub struct Password(pub String);
 
