@@ -23,6 +23,7 @@ use crate::source::Drops;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use wirebook_xdp::socket_holders;
 
 /// How often the kernel is asked about its interfaces.
 const LOOK: Duration = Duration::from_millis(100);
@@ -230,6 +231,14 @@ impl Attendant {
     }
 }
 
+/// Who may hold a queue, as far as this process can see.
+fn held_by() -> String {
+    match socket_holders() {
+        holders if holders.is_empty() => String::new(),
+        holders => format!("; AF_XDP sockets are held by {}", holders.join(", ")),
+    }
+}
+
 impl State {
     fn awaited(now: Instant) -> Self {
         Self::Awaited { since: now, next: now, rest: REST[0], told: None, reason: String::new() }
@@ -259,6 +268,9 @@ impl Attended {
             if told.is_none_or(|told| now.duration_since(told) >= SAY_AGAIN) {
                 *told = Some(now);
                 let waited = now.duration_since(*since);
+                if error.is_busy_queue() {
+                    *reason += &held_by();
+                }
                 tracing::warn!("interface {}: awaited for {waited:.1?}: {reason}", self.name);
             }
         }

@@ -73,6 +73,11 @@ impl OpenError {
             Self::Watch(_) => false,
         }
     }
+
+    /// Whether another process may be asked to let go: it holds a queue.
+    pub fn is_busy_queue(&self) -> bool {
+        matches!(self, Self::Kernel(error) if error.is_busy_queue())
+    }
 }
 
 impl Intake {

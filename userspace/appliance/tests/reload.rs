@@ -11,9 +11,7 @@ use live::net::{Pair, within};
 use live::{Appliance, PATIENCE, config, wire};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 use tempfile::TempDir;
 use wirebook_client::{Book, Session};
 use wirebook_model::{BookState, StaleReason};
@@ -66,26 +64,6 @@ fn configured(options: &str, channels: &[(&str, &str)]) -> String {
     config(options) + &channels.collect::<String>()
 }
 
-/// Writes another configuration, and gives what the appliance says of it.
-fn reload(appliance: &Appliance, config: &str) -> String {
-    let file = appliance.config();
-    let running = fs::read_to_string(&file).unwrap();
-    // The socket is the test's own.
-    let socket = running.lines().find(|line| line.starts_with("socket = ")).unwrap();
-    fs::write(&file, config.replacen("[segment]\n", &format!("[segment]\n{socket}\n"), 1)).unwrap();
-    let before = appliance.log().len();
-    appliance.signal(Signal::SIGHUP);
-    let told = || appliance.log()[before..].contains("configuration ");
-    assert!(within(PATIENCE, told), "{}", appliance.log());
-    appliance.log()[before..].to_owned()
-}
-
-/// The same with a configuration that is taken.
-fn reloaded(appliance: &Appliance, config: &str) {
-    let told = reload(appliance, config);
-    assert!(told.contains("configuration reloaded"), "{told}");
-}
-
 /// What a channel has counted, by its number.
 fn counted(live: &Value, number: u64) -> &Value {
     let channels = live["channels"].as_array().unwrap();
@@ -133,7 +111,7 @@ fn channels_come_and_go(options: &str) {
             over.store(true, Ordering::Relaxed);
         });
         while !over.load(Ordering::Relaxed) && reloads < 60 {
-            reloaded(&appliance, &others[reloads % others.len()]);
+            appliance.reloaded(&others[reloads % others.len()]);
             reloads += 1;
         }
     });
@@ -180,7 +158,7 @@ fn books_come_and_go_with_their_channels() {
             books(&session, 0).iter().any(|book| !book.bids().is_empty())
         }));
         let after = configured(options, &[("stays", STAYS), ("comes", COMES)]);
-        reloaded(&appliance, &after);
+        appliance.reloaded(&after);
         assert!(within(PATIENCE, || are_removed(&books(&session, 0))), "{}", appliance.log());
         // What is sent to a channel that is gone is nobody's.
         goes.send(&wire, 200, 300);
@@ -195,7 +173,7 @@ fn books_come_and_go_with_their_channels() {
                 && books.iter().all(|book| {
                     let expected = expected(book);
                     let best = |level: &wirebook_simulator::ExpectedLevel| {
-                        (i64::from(level.price) * 100_000, level.shares as u32)
+                        (i64::from(level.price) * 100_000, level.shares)
                     };
                     let ours = |levels: &[_]| levels.first().copied();
                     let [bid, ask] = [book.bids(), book.asks()].map(|levels| {
@@ -206,7 +184,7 @@ fn books_come_and_go_with_their_channels() {
         }));
         assert!(are_removed(&books(&session, 0)), "still");
         // It comes back under its name, in mid-session: with its books, which are not good yet.
-        reloaded(&appliance, &before);
+        appliance.reloaded(&before);
         goes.send(&wire, 300, 400);
         appliance.await_packets(300 + comes.packets());
         assert!(within(PATIENCE, || {
@@ -236,11 +214,11 @@ fn a_line_moves_and_another_comes_without_a_gap() {
         let third = first.packets() / 3;
         first.send(&wire, 0, third);
         appliance.await_packets(third);
-        reloaded(&appliance, &both);
+        appliance.reloaded(&both);
         first.send(&wire, third, third + 50);
         second.send(&wire, third, 2 * third);
         appliance.await_packets(2 * third + 50);
-        reloaded(&appliance, &moved);
+        appliance.reloaded(&moved);
         // Nobody listens there any more.
         first.send(&wire, third, third + 10);
         second.send(&wire, 2 * third, second.packets());
@@ -272,7 +250,7 @@ fn what_cannot_be_taken_is_refused_as_a_whole() {
         (more.replacen("itch50", "iex-deep", 1), ["needs a restart", "\"stays\": protocol"]),
         (more.replace("\"comes\"", "\"stays\""), ["needs a restart", "two channels"]),
     ] {
-        let told = reload(&appliance, &wrong);
+        let told = appliance.reload(&wrong);
         assert_says(&told, &["configuration not reloaded"]);
         assert_says(&told, &words[words.len() - 1..]);
         assert!(!told.contains("reloaded: "), "{told}");
@@ -294,24 +272,15 @@ fn the_log_level_changes() {
     let level = |level: &str| {
         before.replacen("[limits]", &format!("[log]\nlevel = {level:?}\n[limits]"), 1)
     };
-    reloaded(&appliance, &level("debug"));
-    reloaded(&appliance, &before);
-    // What is not graver than the level is not said, not even that it was taken.
-    let before_length = appliance.log().len();
-    fs::write(appliance.config(), fs::read_to_string(appliance.config()).unwrap()).unwrap();
-    let told = reload(&appliance, &level("loud"));
+    appliance.reloaded(&level("debug"));
+    appliance.reloaded(&before);
+    let told = appliance.reload(&level("loud"));
     assert_says(&told, &["expected error, warn, info, debug, trace or off", "loud"]);
-    assert!(appliance.log().len() > before_length);
-    let quiet = level("off");
-    let file = appliance.config();
-    let running = fs::read_to_string(&file).unwrap();
-    let socket = running.lines().find(|line| line.starts_with("socket = ")).unwrap();
-    fs::write(&file, quiet.replacen("[segment]\n", &format!("[segment]\n{socket}\n"), 1)).unwrap();
-    appliance.signal(Signal::SIGHUP);
+    // What is not graver than the level is not said, not even that it was taken.
+    appliance.write_and_reload(&level("off"));
     assert!(within(PATIENCE, || appliance.counter("reload_done") == Some(3)));
     let length = appliance.log().len();
     appliance.signal(Signal::SIGHUP);
     assert!(within(PATIENCE, || appliance.counter("reload_done") == Some(4)));
-    std::thread::sleep(Duration::from_millis(200));
     assert_eq!(appliance.log().len(), length, "{}", appliance.log());
 }

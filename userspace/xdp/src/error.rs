@@ -91,6 +91,13 @@ impl XdpError {
     }
 }
 
+impl XdpError {
+    /// Whether another socket holds the queue.
+    pub fn is_busy_queue(&self) -> bool {
+        matches!(self, Self::Bind { source, .. } if source.raw_os_error() == Some(libc::EBUSY))
+    }
+}
+
 fn interface_refusal(source: &io::Error) -> &'static str {
     match source.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => "expected the capability CAP_NET_RAW to send on it",

@@ -101,6 +101,32 @@ impl Appliance {
         self.folder.path().join("socket")
     }
 
+    /// Writes another configuration, and sends SIGHUP.
+    pub(crate) fn write_and_reload(&self, config: &str) {
+        let file = self.config();
+        let running = fs::read_to_string(&file).unwrap();
+        // The socket stays where it is.
+        let socket = running.lines().find(|line| line.starts_with("socket = ")).unwrap();
+        let config = config.replacen("[segment]\n", &format!("[segment]\n{socket}\n"), 1);
+        fs::write(&file, config).unwrap();
+        self.signal(Signal::SIGHUP);
+    }
+
+    /// The same, and gives what the appliance says of it.
+    pub(crate) fn reload(&self, config: &str) -> String {
+        let before = self.log().len();
+        self.write_and_reload(config);
+        let told = || self.log()[before..].contains("configuration ");
+        assert!(within(PATIENCE, told), "{}", self.log());
+        self.log()[before..].to_owned()
+    }
+
+    /// The same with a configuration that is taken.
+    pub(crate) fn reloaded(&self, config: &str) {
+        let told = self.reload(config);
+        assert!(told.contains("configuration reloaded"), "{told}");
+    }
+
     /// What its segment says of a counter.
     pub(crate) fn counter(&self, name: &str) -> Option<u64> {
         let counters = self.segment().counters(names::COUNTERS).unwrap();
