@@ -99,7 +99,8 @@ impl Attendant {
         };
         let mut any_opened = false;
         for at in 0..self.attended.len() {
-            let link = links.get(&self.attended[at].name).copied();
+            let name = &self.attended[at].name;
+            let link = links.get(name).map(|link| link.counted(name));
             match self.attended[at].state {
                 State::Awaited { next, .. } if next > now => {}
                 State::Awaited { .. } => any_opened |= self.open(at, link, now)?,
@@ -146,21 +147,19 @@ impl Attendant {
     /// Tries to open an awaited interface.
     fn open(&mut self, at: usize, link: Option<Link>, now: Instant) -> anyhow::Result<bool> {
         let attended = &mut self.attended[at];
-        match (self.intake.open(at, &self.config), link) {
-            (Ok(()), Some(link)) => {
-                attended.opened(link, now);
+        match self.intake.open(at, &self.config) {
+            Ok(index) => {
+                // One that came between the look and now is seen by the next look.
+                let seen = link.filter(|link| link.index == index);
+                let unseen = Link { index, is_up: false, carrier_changes: 0 };
+                attended.opened(seen.unwrap_or(unseen), now);
                 Ok(true)
             }
-            // It came between the look and now: the next look sees it.
-            (Ok(()), None) => {
-                self.intake.close(at, &self.config);
-                Ok(false)
-            }
-            (Err(error), _) if error.may_pass() || attended.counters.openings > 0 => {
+            Err(error) if error.may_pass() || attended.counters.openings > 0 => {
                 attended.refused(&error, now);
                 Ok(false)
             }
-            (Err(error), _) => Err(error.into()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -177,13 +176,11 @@ impl Attendant {
         let name = &attended.name;
         match link {
             Some(link) if link.index == was.index => {
-                if link.is_up != was.is_up {
-                    attended.link_changed(link);
-                    if link.is_up
-                        && let Err(error) = self.intake.announce(at, &self.config)
-                    {
-                        self.lose(at, &format!("its groups cannot be joined anew ({error})"), now);
-                    }
+                if attended.link_changed(was, link)
+                    && link.is_up
+                    && let Err(error) = self.intake.announce(at, &self.config)
+                {
+                    self.lose(at, &format!("its groups cannot be joined anew ({error})"), now);
                 }
             }
             // Sockets and program are the interface's, whatever it is called.
@@ -276,16 +273,25 @@ impl Attended {
         }
     }
 
-    fn link_changed(&mut self, link: Link) {
-        self.counters.link_changes += 1;
-        self.counters.up = u64::from(link.is_up);
-        match link.is_up {
-            true => {
-                tracing::info!("interface {}: the link is up; groups are joined anew", self.name)
+    /// Tells what has become of the link since `was`; false where it is the same.
+    fn link_changed(&mut self, was: Link, link: Link) -> bool {
+        let changes = link.carrier_changes.saturating_sub(was.carrier_changes);
+        let name = &self.name;
+        match (was.is_up, link.is_up) {
+            (false, true) => {
+                tracing::info!("interface {name}: the link is up; groups are joined anew")
             }
-            false => tracing::warn!("interface {}: the link is down", self.name),
+            (true, false) => tracing::warn!("interface {name}: the link is down"),
+            // A single change is one that the flags do not show yet.
+            (true, true) if changes >= 2 && was.carrier_changes > 0 => {
+                tracing::warn!("interface {name}: the link was down; groups are joined anew");
+            }
+            _ => return false,
         }
+        self.counters.link_changes += changes.max(1);
+        self.counters.up = u64::from(link.is_up);
         self.state = State::Open(link);
+        true
     }
 
     /// What it waits for, where it does.

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Arrives: a thing on the heap. Leaves: the same box, with what the hot thread had before. Promises:
-//! the hot thread allocates, frees and waits for nothing, and pays one load a look; a thing that is
-//! not taken in time comes back as it was.
+//! the hot thread allocates, frees and waits for nothing, and pays two loads a look; a thing that is
+//! not taken in time is taken away again, so that nothing happens that nobody awaits any more.
 
 use crossbeam_queue::ArrayQueue;
 use std::sync::Arc;
@@ -34,6 +34,11 @@ pub struct Taker<T> {
     shared: Arc<Shared<T>>,
 }
 
+/// The hot thread did not take what was made for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the thread stands, or is over")]
+pub struct NotTaken;
+
 /// Both ends.
 pub fn handover<T>() -> (Giver<T>, Taker<T>) {
     let shared = Arc::new(Shared { there: ArrayQueue::new(1), back: ArrayQueue::new(1) });
@@ -44,21 +49,28 @@ impl<T> Giver<T> {
     /// Hands a thing over and waits for what comes back.
     ///
     /// # Errors
-    /// The thing itself, where the hot thread does not take it.
-    pub fn exchange(&self, thing: Box<T>) -> Result<Box<T>, Box<T>> {
+    /// [`NotTaken`] where the hot thread stands or is over.
+    pub fn exchange(&self, thing: Box<T>) -> Result<Box<T>, NotTaken> {
         // One is under way at a time, so there is room.
-        self.shared.there.push(thing)?;
-        within_patience(|| self.shared.there.is_empty());
+        self.shared.there.push(thing).map_err(|_| NotTaken)?;
+        within_patience(|| self.shared.there.is_empty() || self.is_alone());
+        if self.shared.there.pop().is_some() {
+            return Err(NotTaken);
+        }
         // Once it has been taken, it comes back within the hot thread's cycle.
-        if let Some(thing) = self.shared.there.pop() {
-            return Err(thing);
-        }
         loop {
-            if let Some(back) = self.shared.back.pop() {
-                return Ok(back);
+            let is_alone = self.is_alone();
+            match self.shared.back.pop() {
+                Some(back) => return Ok(back),
+                None if is_alone => return Err(NotTaken),
+                None => std::thread::sleep(LOOK),
             }
-            std::thread::sleep(LOOK);
         }
+    }
+
+    /// The hot thread is over.
+    fn is_alone(&self) -> bool {
+        Arc::strong_count(&self.shared) == 1
     }
 }
 
@@ -117,9 +129,11 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_takes_comes_back_as_it_was() {
+    fn what_nobody_takes_is_taken_away() {
         let (giver, taker) = handover();
-        assert_eq!(giver.exchange(Box::new(7)), Err(Box::new(7)));
-        taker.take(|_: &mut i32| panic!("it was taken back"));
+        assert_eq!(giver.exchange(Box::new(7)), Err(NotTaken));
+        taker.take(|_: &mut i32| panic!("it was taken away"));
+        drop(taker);
+        assert_eq!(giver.exchange(Box::new(7)), Err(NotTaken));
     }
 }

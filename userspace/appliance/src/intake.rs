@@ -15,7 +15,7 @@
 //! by [`Attendant`](crate::attend::Attendant).
 
 use crate::config::{Config, LineConfig, Source as SourceKind, WorkerConfig, XdpMode};
-use crate::handover::Giver;
+use crate::handover::{Giver, NotTaken};
 use crate::source::{Drops, SocketChange, Source};
 use crate::stages::WorkerChange;
 use serde_json::{Value, json};
@@ -108,15 +108,15 @@ impl Intake {
         self.inlets.iter().map(|inlet| inlet.name.as_str())
     }
 
-    /// Opens an interface: program, sockets, workers, groups.
+    /// Opens an interface: program, sockets, workers, groups. Gives the kernel's number for it.
     ///
     /// # Errors
     /// [`OpenError`]; nothing of it is open then.
-    pub fn open(&mut self, at: usize, config: &Config) -> Result<(), OpenError> {
+    pub fn open(&mut self, at: usize, config: &Config) -> Result<u32, OpenError> {
         self.try_to_open(at, config).inspect_err(|_| self.close(at, config))
     }
 
-    fn try_to_open(&mut self, at: usize, config: &Config) -> Result<(), OpenError> {
+    fn try_to_open(&mut self, at: usize, config: &Config) -> Result<u32, OpenError> {
         let name = self.inlets[at].name.clone();
         let users = || config.workers.iter().enumerate().filter(|(_, worker)| worker.uses(&name));
         let index = interface_index(&name)?;
@@ -141,7 +141,8 @@ impl Intake {
         }
         // Last, so that no packet arrives before its socket and its thread.
         self.inlets[at].index = Some(index);
-        Ok(self.join(config)?)
+        self.join(config)?;
+        Ok(index)
     }
 
     /// Closes an interface: its sockets come back from the workers, and its memory is free.
@@ -166,12 +167,12 @@ impl Intake {
     /// Gives a worker something, and gets what it had.
     ///
     /// # Errors
-    /// The thing itself, where the worker does not take it.
+    /// [`NotTaken`] where its thread stands or is over.
     pub fn give(
         &self,
         worker: usize,
         change: Box<WorkerChange>,
-    ) -> Result<Box<WorkerChange>, Box<WorkerChange>> {
+    ) -> Result<Box<WorkerChange>, NotTaken> {
         self.workers[worker].exchange(change)
     }
 
@@ -198,6 +199,9 @@ impl Intake {
                 let new = after.iter().filter(|line| !is_in(line, &before));
                 let gone = before.iter().filter(|line| !is_in(line, &after));
                 let given_up: Vec<_> = gone.map(|line| line.number).collect();
+                if new.clone().next().is_none() && given_up.is_empty() {
+                    continue;
+                }
                 let sockets = open_udp(new, worker, &inlet.name, index)?;
                 let interface = inlet.name.clone();
                 changes.push((number, SocketChange { interface, given_up, sockets }));
@@ -245,7 +249,7 @@ impl Intake {
         if config.workers.iter().any(by_sockets) {
             // Their memberships are their sockets' own.
             self.close(at, config);
-            return self.open(at, config);
+            return self.open(at, config).map(|_| ());
         }
         self.memberships.leave_interface(index);
         Ok(self.join(config)?)
@@ -300,9 +304,8 @@ impl Intake {
     }
 
     /// Gives a worker other sockets; what it had is counted and closed.
-    fn hand_over(&mut self, worker: usize, change: SocketChange) -> Result<(), ()> {
-        let change = Box::new(WorkerChange::Sockets(change));
-        let Ok(back) = self.workers[worker].exchange(change) else { return Err(()) };
+    fn hand_over(&mut self, worker: usize, change: SocketChange) -> Result<(), NotTaken> {
+        let back = self.give(worker, Box::new(WorkerChange::Sockets(change)))?;
         let WorkerChange::Sockets(SocketChange { sockets, .. }) = *back else { return Ok(()) };
         match sockets.drops() {
             Ok(drops) => self.retired[worker] += drops,

@@ -12,7 +12,8 @@
 //! socket nor program, membership, order of messages or book, so it loses no packet; hot threads get
 //! what they need whole, allocate nothing for it and give back what they had. A file with a mistake, or
 //! with a change that needs a restart, is refused as a whole: what runs is always what one file says,
-//! and never half of it. Books of a channel that is gone are empty and stale, by the reason `removed`.
+//! and never half of it; but where a hot thread stands, the rest is left out, the error says so, and the
+//! next SIGHUP does it. Books of a channel that is gone are empty and stale, by the reason `removed`.
 //! Counts in [`ReloadCounters`].
 
 use crate::answers::WorkerAnswers;
@@ -199,7 +200,7 @@ impl Reloader {
             self.change_recovery(Change::Remove(channel.name.clone()))?;
             let end = match link {
                 Some((end, servers)) => {
-                    self.change_recovery(Change::Add(servers))?;
+                    self.change_recovery(Change::Add(Box::new(servers)))?;
                     Some(end)
                 }
                 None => None,

@@ -107,6 +107,11 @@ impl Config {
         let differs = sections.into_iter().filter(|(_, same)| !same);
         let mut needs: Vec<_> = differs.map(|(name, _)| name.to_owned()).collect();
         needs.extend(self.workers_that_differ(running));
+        let channels_aside =
+            Self { channels: running.channels.clone(), log: running.log, ..self.clone() };
+        if needs.is_empty() && channels_aside != *running {
+            needs.push("what is neither [log] nor [[channel]]".to_owned());
+        }
         needs.extend(self.names_that_are_not_their_own());
         if self.record.is_some() {
             needs.extend(self.channels_that_are_recorded(running));

@@ -89,7 +89,7 @@ pub type Changes = Arc<ArrayQueue<Change>>;
 #[derive(Debug)]
 pub enum Change {
     /// It has servers now.
-    Add(Channel),
+    Add(Box<Channel>),
     /// The channel of this name has none any more; before it comes back with others, too.
     Remove(String),
 }
@@ -145,7 +145,7 @@ impl Recovery {
     /// [`RecoveryError`] where a socket cannot be opened or a password not be read.
     pub fn add(&mut self, name: &str, config: &RecoveryConfig) -> Result<WorkerEnd, RecoveryError> {
         let (worker, channel) = Channel::open(name, config)?;
-        self.change(Change::Add(channel));
+        self.change(Change::Add(Box::new(channel)));
         Ok(worker)
     }
 
@@ -187,7 +187,7 @@ impl Recovery {
         match change {
             Change::Add(channel) => {
                 self.is_used = true;
-                self.channels.push(channel);
+                self.channels.push(*channel);
             }
             Change::Remove(name) => {
                 let now_ns = self.now_ns();
