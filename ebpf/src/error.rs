@@ -46,6 +46,14 @@ pub enum SteeringError {
         /// What the kernel said; `E2BIG` means more than 4,096 lines.
         source: libbpf_rs::Error,
     },
+    /// A line's place in the table cannot be given up.
+    #[error("the line {key:?} is still steered: {source:#}")]
+    NotRemoved {
+        /// Its address.
+        key: LineKey,
+        /// What the kernel said.
+        source: libbpf_rs::Error,
+    },
     /// The socket cannot serve the queue.
     #[error("no AF_XDP socket set for queue {queue} (queues below 1,024 can be): {source:#}")]
     Socket {
@@ -93,6 +101,14 @@ pub enum AttachError {
 }
 
 impl SteeringError {
+    /// Whether it may pass by itself: the interface is not there yet, or another program still is.
+    pub fn may_pass(&self) -> bool {
+        let passes = |reason: &AttachError| {
+            matches!(reason, AttachError::Busy(_) | AttachError::NoInterface(_))
+        };
+        matches!(self, Self::Attach { reason, .. } if passes(reason))
+    }
+
     pub(crate) fn load(error: libbpf_rs::Error) -> Self {
         match error.kind() {
             libbpf_rs::ErrorKind::PermissionDenied => Self::LoadRights(error),

@@ -151,6 +151,19 @@ impl Steering {
             .map_err(|source| SteeringError::Line { line, key, source })
     }
 
+    /// Gives the frames of `key` back to the kernel; nothing where it is no line's.
+    ///
+    /// # Errors
+    /// [`SteeringError::NotRemoved`].
+    pub fn remove_line(&mut self, key: LineKey) -> Result<(), SteeringError> {
+        match self.lines.delete(&key.to_bytes()) {
+            Err(error) if error.kind() != libbpf_rs::ErrorKind::NotFound => {
+                Err(SteeringError::NotRemoved { key, source: error })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Gives the frames of RX queue `queue` to `socket`, an AF_XDP socket. The
     /// kernel drops the entry when the socket closes.
     ///

@@ -3,7 +3,7 @@
 //! Arrives: samples, by probes. Leaves: each counter in [`Counts`], with the worker, channel, line,
 //! shard or machine that it is of. A thread that has not answered yet is not told of.
 
-use crate::config::LINES_MAX;
+use crate::config::{ChannelConfig, Config, LINES_MAX};
 use crate::counts::Counts;
 use crate::notices::{ChannelMemory, Notices, news_of_drops};
 use crate::samples::{ChannelSample, Latest, ShardSample, WorkerSample};
@@ -11,7 +11,6 @@ use crate::source::Drops;
 use std::time::Instant;
 use wirebook_machine::MachineCounters;
 use wirebook_telemetry::{Probe, probe};
-use wirebook_xdp::StatisticsReader;
 
 /// Both ends of a probe, the reading one with a memory.
 pub(crate) fn asked<T: Copy + Send>() -> (Probe<T>, Latest<T>) {
@@ -24,8 +23,6 @@ pub(crate) struct WorkerAnswers {
     pub(crate) name: String,
     pub(crate) latest: Latest<WorkerSample>,
     pub(crate) channels: Vec<ChannelAnswers>,
-    /// The kernel's counts of its sockets.
-    pub(crate) kernel: Option<StatisticsReader>,
     /// The drops that were told.
     pub(crate) drops: Drops,
 }
@@ -61,6 +58,23 @@ impl Heard {
     }
 }
 
+/// The probes of a worker's channels, in the order of their numbers, and the other ends of them.
+pub(crate) fn channels_asked(
+    config: &Config,
+    worker: &str,
+) -> (Vec<Probe<ChannelSample>>, Vec<ChannelAnswers>) {
+    let mut channels: Vec<_> = config.channels_of(worker).collect();
+    channels.sort_by_key(|channel| channel.number);
+    let heard = [Heard::new(Instant::now()); LINES_MAX];
+    let asked = |channel: &&ChannelConfig| {
+        let (probe, latest) = asked();
+        let lines = channel.lines.iter().map(|line| line.name.clone()).collect();
+        let (name, memory) = (channel.name.clone(), ChannelMemory::default());
+        (probe, ChannelAnswers { name, lines, latest, memory, heard })
+    };
+    channels.iter().map(asked).unzip()
+}
+
 /// A shard's answers, and what its machines are called.
 pub(crate) struct ShardAnswers {
     pub(crate) latest: Latest<ShardSample>,
@@ -68,16 +82,15 @@ pub(crate) struct ShardAnswers {
 }
 
 impl WorkerAnswers {
-    pub(crate) fn tell(&mut self, counts: &mut Counts, notices: &mut Notices) {
+    /// Tells its counts; the kernel's of its sockets, and of those that are closed, come from elsewhere.
+    pub(crate) fn tell(&mut self, counts: &mut Counts, notices: &mut Notices, kernel: Drops) {
         let labels = format!("worker=\"{}\"", self.name);
         let Some(WorkerSample { counters, mut drops, backpressure }) = self.latest.get() else {
             return;
         };
         counts.set_all("worker", &labels, &counters);
         counts.set("worker", "backpressure", &labels, backpressure);
-        if let Some(Ok(sockets)) = self.kernel.as_ref().map(StatisticsReader::read) {
-            sockets.iter().for_each(|kernel| drops.add_kernel(kernel));
-        }
+        drops += kernel;
         counts.set_all("drop", &labels, &drops);
         if let Some((level, text)) = news_of_drops(&self.name, &self.drops, &drops) {
             notices.tell(level, text);

@@ -30,6 +30,7 @@
 use crate::config::{Config, ConfigError};
 use crate::housekeeping::{Duties, Housekeeping, Stop};
 use crate::machines::MachineKinds;
+use crate::reload::Reread;
 use crate::topology::{self, Finished};
 use std::path::Path;
 use wirebook_machine::Machine;
@@ -43,12 +44,15 @@ pub struct Appliance {
 }
 
 impl Appliance {
-    /// An appliance as a configuration file describes it.
+    /// An appliance as a configuration file describes it; SIGHUP makes it read the file again.
     ///
     /// # Errors
     /// [`ConfigError`] names the file and the first mistake in it.
     pub fn from_config(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        Ok(Self::new(Config::read(path.as_ref())?))
+        let path = path.as_ref().to_path_buf();
+        let config = Config::read(&path)?;
+        let reread = Some(Reread::new(move || Config::read(&path)));
+        Ok(Self::new(config).duties(Duties { reread, ..Duties::default() }))
     }
 
     /// An appliance with this configuration.

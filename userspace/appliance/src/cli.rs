@@ -52,7 +52,8 @@ pub enum Command {
 /// `wirebook run`
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  wirebook run --config wirebook.toml --watch AAPL,MSFT\n\n\
-    SIGUSR1 prints the counts and latencies so far; SIGINT and SIGTERM stop cleanly.")]
+    SIGUSR1 prints the counts and latencies so far; SIGHUP reads the configuration again; SIGINT and \
+    SIGTERM stop cleanly.")]
 pub struct RunArgs {
     /// The configuration (TOML).
     #[arg(long, value_name = "FILE")]

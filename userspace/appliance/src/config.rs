@@ -4,10 +4,17 @@
 //! exists, no line is named twice, …). Promises: every mistake is named with what was expected
 //! and what was found; an unknown key is a mistake.
 
+mod changes;
+mod intake;
+mod log;
 mod metrics;
 mod mistakes;
+mod numbers;
 mod supervision;
 
+pub use self::changes::Numbers;
+pub use self::intake::IntakeConfig;
+pub use self::log::LogConfig;
 pub use self::metrics::MetricsConfig;
 pub(crate) use self::mistakes::mistake_in_slots;
 pub use self::supervision::{CheckConfig, MachinesConfig, SupervisionConfig};
@@ -28,7 +35,7 @@ use wirebook_xdp::{LineKey, Vlan};
 pub const LINES_MAX: usize = 8;
 
 /// The whole configuration.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The appliance's name, used for its socket.
@@ -48,6 +55,12 @@ pub struct Config {
     pub machines: MachinesConfig,
     /// What is written to disk; absent, nothing.
     pub record: Option<RecordConfig>,
+    /// What is logged.
+    #[serde(default)]
+    pub log: LogConfig,
+    /// How interfaces are waited for.
+    #[serde(default)]
+    pub intake: IntakeConfig,
     /// When a thread is said to stand.
     #[serde(default)]
     pub supervision: SupervisionConfig,
@@ -66,7 +79,7 @@ pub struct Config {
 }
 
 /// The shared-memory segment.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct SegmentConfig {
     /// The pages on which it lies.
@@ -125,7 +138,7 @@ impl From<HugePagesConfig> for PageKind {
 }
 
 /// What each shard has room for. Reaching a limit marks the book and counts.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
     /// Instruments of one shard.
@@ -177,7 +190,7 @@ pub enum XdpMode {
 }
 
 /// One receiving thread.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerConfig {
     /// Its name, which channels refer to.
@@ -206,7 +219,7 @@ pub struct WorkerConfig {
 }
 
 /// An interface as one worker uses it.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct InterfaceConfig {
     /// The kernel's name for it.
@@ -219,7 +232,7 @@ pub struct InterfaceConfig {
 }
 
 /// One book-keeping thread.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct ShardConfig {
     /// The core it is pinned to; absent, it is not pinned.
@@ -231,7 +244,7 @@ pub struct ShardConfig {
 }
 
 /// One independently numbered stream of a venue.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelConfig {
     /// Its name, for logs and counters.
@@ -258,10 +271,13 @@ pub struct ChannelConfig {
     #[serde(rename = "line")]
     #[schemars(length(min = 1, max = LINES_MAX))]
     pub lines: Vec<LineConfig>,
+    /// The appliance's number for it, from 0 in the order of the file; a reload keeps it.
+    #[serde(skip)]
+    pub number: u8,
 }
 
 /// One multicast copy of a channel.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct LineConfig {
     /// `A`, `B`, …
@@ -283,6 +299,10 @@ pub struct LineConfig {
     /// none. Absent, any.
     #[schemars(length(max = 2), inner(range(min = 1, max = 4_094)), example = [141])]
     pub vlan: Option<Vec<u16>>,
+    /// Its number among all lines, from 0 in the order of the file: what the steering program writes
+    /// into its packets. A reload keeps it.
+    #[serde(skip)]
+    pub number: u16,
 }
 
 impl Default for SegmentConfig {
@@ -395,7 +415,10 @@ impl Config {
         change(&mut config);
         config.run_machines_for_schemas();
         match config.mistake() {
-            None => Ok(config),
+            None => {
+                config.number();
+                Ok(config)
+            }
             Some(reason) => Err(ConfigError::Invalid { path: path.into(), reason }),
         }
     }

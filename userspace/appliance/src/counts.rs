@@ -6,6 +6,7 @@
 //! found no room are said once.
 
 use crate::config::Config;
+use crate::stream::StreamHistograms;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -22,20 +23,41 @@ const COUNTERS: usize = 8_192;
 /// Channels whose latencies are told apart, where there are no more: three histograms each, of some
 /// 200 KiB, here and in the memory of who records and collects.
 const CHANNELS_APART_MAX: usize = 64;
+/// Channels that a reload may add and whose latencies have room.
+const CHANNELS_TO_COME: usize = 4;
 
 /// Adds what is counted and timed to a segment.
 pub fn lay_out(layout: SegmentLayout, config: &Config) -> SegmentLayout {
     let layout = layout.counters(names::COUNTERS, COUNTERS);
     let a_shard = if config.segment.schemas.contains(rtype::MBO) { 4 } else { 2 };
-    let channels = if are_channels_apart(config) { config.channels.len() } else { 1 };
+    let channels = match are_channels_apart(config) {
+        true => config.channels.len() + CHANNELS_TO_COME,
+        false => 1,
+    };
     let histograms = config.workers.len() + a_shard * config.shards.len() + 3 * channels;
     let numbers = 0..histograms.min(layout.room());
     let counts = histogram_counts();
     numbers.fold(layout, |layout, number| layout.histogram(names::histogram(number), counts))
 }
 
+/// What times the channel of this number.
+pub fn of_channel(
+    config: &Config,
+    number: u8,
+    collector: &mut HistogramCollector,
+) -> StreamHistograms {
+    let mut channels = config.channels.iter().filter(|_| are_channels_apart(config));
+    match channels.find(|channel| channel.number == number) {
+        Some(channel) => {
+            let lines: Vec<_> = channel.lines.iter().map(|line| line.name.clone()).collect();
+            StreamHistograms::of_channel(collector, &channel.name, &lines)
+        }
+        None => StreamHistograms::new(collector),
+    }
+}
+
 /// Whether each channel's latencies are told apart.
-pub fn are_channels_apart(config: &Config) -> bool {
+fn are_channels_apart(config: &Config) -> bool {
     config.channels.len() <= CHANNELS_APART_MAX
 }
 

@@ -3,17 +3,19 @@
 //! Arrives: signals, the hot threads' answers, the interfaces' counters. Leaves: the stop flag, the heartbeat in the
 //! segment, tables on standard error. Nothing here is waited for by a hot thread.
 
-use crate::answers::{ChannelAnswers, Heard, ShardAnswers, WorkerAnswers, asked};
+use crate::answers::{ShardAnswers, WorkerAnswers, asked, channels_asked};
+use crate::attend::Attendant;
 use crate::clock;
-use crate::config::LINES_MAX;
+use crate::config::Config;
 use crate::counts::Counts;
 use crate::incidents::IncidentReader;
 use crate::metrics::HlogCounters;
 use crate::nic::Nics;
-use crate::notices::{ChannelMemory, Notices, started};
+use crate::notices::{Notices, started};
 use crate::progress::{Progress, ProgressWatch};
 use crate::recorder::RecorderCounters;
 use crate::recovery::RecoveryCounters;
+use crate::reload::{Reloader, Reread};
 use crate::samples::{Latest, ShardProbes, ShardSample, WorkerProbes, WorkerSample};
 use crate::source::Drops;
 use crate::watch::Watch;
@@ -25,7 +27,6 @@ use std::time::{Duration, Instant};
 use wirebook_shm::notice::Level;
 use wirebook_shm::{Segment, SegmentView};
 use wirebook_telemetry::{HistogramCollector, Probe};
-use wirebook_xdp::StatisticsReader;
 
 /// How often this thread looks around.
 const CYCLE: Duration = Duration::from_millis(50);
@@ -83,6 +84,8 @@ pub struct Duties {
     pub until_end_of_session: bool,
     /// Create this file when packets can be received.
     pub ready_file: Option<PathBuf>,
+    /// How the configuration is read anew; absent, it stays.
+    pub reread: Option<Reread>,
 }
 
 /// The housekeeping thread's own.
@@ -93,6 +96,10 @@ pub struct Housekeeping {
     pub nics: Nics,
     /// What shards have to say of what fell.
     pub incidents: Vec<IncidentReader>,
+    /// Opens interfaces and keeps them open.
+    pub attendant: Option<Attendant>,
+    /// Reads the configuration anew.
+    pub reloader: Option<Reloader>,
     /// Whether threads move.
     pub progress: ProgressWatch,
     /// What the interval log has counted, where there is one.
@@ -103,22 +110,27 @@ pub struct Housekeeping {
     recorders: Vec<(&'static str, Latest<RecorderCounters>)>,
     duties: Duties,
     print: Arc<AtomicBool>,
+    reload: Arc<AtomicBool>,
 }
 
 impl Housekeeping {
     /// Housekeeping with these duties, to which a thread stands that has begun no new cycle for
-    /// `no_progress`; SIGUSR1 makes it print.
+    /// `no_progress`; SIGUSR1 makes it print, and SIGHUP read the configuration anew.
     ///
     /// # Errors
     /// sigaction(2)'s.
     pub fn new(duties: Duties, no_progress: Duration) -> std::io::Result<Self> {
         let print = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&print))?;
+        let reload = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&reload))?;
         let histograms = HistogramCollector::new();
         Ok(Self {
             histograms,
             nics: Nics::default(),
             incidents: Vec::new(),
+            attendant: None,
+            reloader: None,
             progress: ProgressWatch::new(no_progress),
             hlog: None,
             workers: Vec::new(),
@@ -127,31 +139,16 @@ impl Housekeeping {
             recorders: Vec::new(),
             duties,
             print,
+            reload,
         })
     }
 
-    /// The hot ends of one more worker's probes; `channels` are the names of its channels and of
-    /// their lines.
-    pub fn probe_worker(
-        &mut self,
-        name: &str,
-        channels: Vec<(String, Vec<String>)>,
-        kernel: Option<StatisticsReader>,
-    ) -> WorkerProbes {
+    /// The hot ends of one more worker's probes.
+    pub fn probe_worker(&mut self, config: &Config, name: &str) -> WorkerProbes {
         let (worker, latest) = asked();
-        let (probes, channels) = channels
-            .into_iter()
-            .map(|(name, lines)| {
-                let (probe, latest) = asked();
-                let heard = [Heard::new(Instant::now()); LINES_MAX];
-                (
-                    probe,
-                    ChannelAnswers { name, lines, latest, memory: ChannelMemory::default(), heard },
-                )
-            })
-            .unzip();
+        let (probes, channels) = channels_asked(config, name);
         let (name, drops) = (name.to_owned(), Drops::default());
-        self.workers.push(WorkerAnswers { name, latest, channels, kernel, drops });
+        self.workers.push(WorkerAnswers { name, latest, channels, drops });
         WorkerProbes { worker, channels: probes }
     }
 
@@ -208,18 +205,15 @@ impl Housekeeping {
             }
             None => None,
         };
-        if let Some(path) = &self.duties.ready_file {
-            std::fs::write(path, "ready\n").with_context(|| path.display().to_string())?;
-        }
-        let channels = self.workers.iter().map(|worker| worker.channels.len()).sum();
-        notices.tell(Level::Info, started(self.workers.len(), self.shards.len(), channels));
         counts.set("appliance", "start_time_ms", "", clock::now() / 1_000_000);
-        counts.set("appliance", "ready", "", 1);
+        counts.set("appliance", "ready", "", 0);
         self.tell(counts, notices);
         self.ask();
+        let mut is_ready = false;
         let mut second = Instant::now();
         let mut all_ended_since = None;
         while !stop.is_set() {
+            self.attend(counts, notices, &mut is_ready)?;
             std::thread::sleep(CYCLE);
             segment.heartbeat(clock::now());
             self.histograms.collect();
@@ -231,6 +225,9 @@ impl Housekeeping {
             }
             if self.print.swap(false, Ordering::Relaxed) {
                 self.print();
+            }
+            if self.reload.swap(false, Ordering::Relaxed) {
+                self.reload();
             }
             let is_over = second.elapsed() >= SECOND;
             if let Some(watch) = &mut watch {
@@ -257,6 +254,42 @@ impl Housekeeping {
         Ok(())
     }
 
+    /// Sees to the interfaces; says once that packets can be received.
+    fn attend(
+        &mut self,
+        counts: &mut Counts,
+        notices: &mut Notices,
+        is_ready: &mut bool,
+    ) -> anyhow::Result<()> {
+        let Some(attendant) = &mut self.attendant else { return Ok(()) };
+        let now = Instant::now();
+        if attendant.look(now)? {
+            // Only now: attaching a program may reset a device, and its counters with it.
+            attendant.open_interfaces().for_each(|name| self.nics.follow(name));
+        }
+        if !*is_ready && attendant.is_settled(now) {
+            *is_ready = true;
+            if let Some(path) = &self.duties.ready_file {
+                std::fs::write(path, "ready\n").with_context(|| path.display().to_string())?;
+            }
+            let channels = self.workers.iter().map(|worker| worker.channels.len()).sum();
+            notices.tell(Level::Info, started(self.workers.len(), self.shards.len(), channels));
+            counts.set("appliance", "ready", "", 1);
+        }
+        Ok(())
+    }
+
+    fn reload(&mut self) {
+        if let (Some(reloader), Some(attendant)) = (&mut self.reloader, &mut self.attendant) {
+            reloader.reload(attendant, &mut self.workers, &mut self.histograms);
+        }
+    }
+
+    /// How the configuration is read anew.
+    pub fn reread(&self) -> Option<Reread> {
+        self.duties.reread.clone()
+    }
+
     fn tell_progress(&mut self, notices: &mut Notices) {
         for told in self.progress.look(Instant::now()) {
             let level = if told.awaits.is_some() { Level::Error } else { Level::Info };
@@ -273,7 +306,17 @@ impl Housekeeping {
 
     /// Brings the segment's counts up to date.
     fn tell(&mut self, counts: &mut Counts, notices: &mut Notices) {
-        self.workers.iter_mut().for_each(|worker| worker.tell(counts, notices));
+        let attendant = self.attendant.as_ref();
+        for (number, worker) in self.workers.iter_mut().enumerate() {
+            let kernel = attendant.map(|attendant| attendant.drops(number));
+            worker.tell(counts, notices, kernel.unwrap_or_default());
+        }
+        if let Some(reloader) = &self.reloader {
+            counts.set_all("reload", "", &reloader.counters());
+        }
+        for (name, counters) in attendant.iter().flat_map(|attendant| attendant.counters()) {
+            counts.set_all("interface", &format!("interface=\"{name}\""), &counters);
+        }
         for (number, shard) in self.shards.iter_mut().enumerate() {
             shard.tell(counts, &format!("shard=\"{number}\""));
         }

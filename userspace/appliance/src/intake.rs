@@ -1,84 +1,291 @@
 //! What stands between the wire and the workers: steering programs, sockets, group memberships.
 //!
-//! Arrives: the configuration's interfaces, queues and lines. Leaves: each worker's [`Source`],
-//! with every line known to the steering program by the same index as to the worker. Dropping an
-//! [`Intake`] detaches the programs; so does the end of the process, however it comes.
+//! ```text
+//!  interface ─ open ─▶ steering program with its lines ─▶ sockets, one a queue ─▶ into the worker ─▶ groups joined
+//!            ◀ close ─ detached ◀──────────────────────── closed ◀──────────── out of the worker ◀── left
+//! ```
+//!
+//! Arrives: the configuration's interfaces, queues and lines. Leaves: each worker's sockets, handed
+//! to its running thread, with every line known to the steering program by the same number as to the
+//! worker. One interface is opened and closed as a whole, and the sockets of others are not touched.
+//! Dropping an [`Intake`] detaches the programs; so does the end of the process, however it comes.
+//!
+//! All that needs rights at run time happens here, on the thread that calls: opening AF_XDP and UDP
+//! sockets, loading and attaching programs, joining groups. Which interface is opened when is decided
+//! by [`Attendant`](crate::attend::Attendant).
 
-use crate::config::{Config, Source as SourceKind, WorkerConfig, XdpMode};
-use crate::source::Source;
-use anyhow::Context;
+use crate::config::{Config, LineConfig, Source as SourceKind, WorkerConfig, XdpMode};
+use crate::handover::{Giver, NotTaken};
+use crate::source::{Drops, SocketChange, Source};
+use crate::stages::WorkerChange;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
-use std::io::ErrorKind;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 use wirebook_xdp::{
-    AttachMode, Counters, Interface, LineKey, Membership, Memberships, Mode, Receiver,
-    SocketConfig, SocketReport, SteeringOptions, UdpLine, UdpOptions, UdpReceiver, XdpError,
+    AttachMode, Counters, Interface, Membership, Memberships, Mode, Receiver, SocketConfig,
+    SocketReport, StatisticsReader, SteeringOptions, UdpLine, UdpOptions, UdpReceiver, XdpError,
 };
 
-/// How often and at what distance a busy queue is tried again: a second in all.
-const BUSY_TRIES: usize = 20;
-const BUSY_WAIT: Duration = Duration::from_millis(50);
-
-/// The interfaces with their steering programs, and what every socket got.
+/// The interfaces with their steering programs, and the ways to the workers.
 pub struct Intake {
-    interfaces: Vec<Interface>,
+    inlets: Vec<Inlet>,
+    workers: Vec<Giver<WorkerChange>>,
+    /// By worker: what sockets that are closed had lost.
+    retired: Vec<Drops>,
+    memberships: Memberships,
+}
+
+/// One interface.
+struct Inlet {
+    name: String,
+    /// The kernel's number for it; none where it is not open.
+    index: Option<u32>,
+    /// Where a worker takes frames from it.
+    steering: Option<Interface>,
+    /// The mode of the last program.
+    mode: Option<Mode>,
+    /// What programs that are detached had counted.
+    retired: Counters,
     sockets: Vec<SocketReport>,
-    counters: Vec<Counters>,
+    /// The kernel's counts of the sockets of the worker with this number.
+    kernel: Vec<(usize, StatisticsReader)>,
+}
+
+/// Why an interface cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The kernel refuses.
+    #[error(transparent)]
+    Kernel(#[from] XdpError),
+    /// A descriptor cannot be copied.
+    #[error("cannot watch a socket's counters: {0}")]
+    Watch(#[from] std::io::Error),
+    /// The worker does not take its sockets.
+    #[error("worker {0:?} does not take its sockets: its thread stands")]
+    Worker(String),
+}
+
+impl OpenError {
+    /// Whether it may pass by itself.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Kernel(error) => error.may_pass(),
+            Self::Worker(_) => true,
+            Self::Watch(_) => false,
+        }
+    }
+
+    /// Whether another process may be asked to let go: it holds a queue.
+    pub fn is_busy_queue(&self) -> bool {
+        matches!(self, Self::Kernel(error) if error.is_busy_queue())
+    }
 }
 
 impl Intake {
-    /// Attaches the steering program to each interface that an `xdp` worker polls.
-    ///
-    /// # Errors
-    /// Fails where an interface is missing, or the kernel refuses the program.
-    pub fn attach(config: &Config) -> anyhow::Result<Self> {
-        let xdp_workers = || config.workers.iter().filter(|w| w.source == SourceKind::Xdp);
-        let names: BTreeSet<_> = xdp_workers()
+    /// The interfaces of a configuration, none of them open, and the ways to its workers.
+    pub fn new(config: &Config, workers: Vec<Giver<WorkerChange>>) -> Self {
+        let names: BTreeSet<_> = (config.workers.iter())
             .flat_map(|worker| worker.interfaces.iter().map(|interface| &interface.name))
             .collect();
-        let mut interfaces = Vec::new();
-        for name in names {
-            let polls = |worker: &&WorkerConfig| worker.interfaces.iter().any(|i| i.name == *name);
-            let mode = xdp_workers().find(polls).map_or(XdpMode::Auto, |worker| worker.xdp_mode);
-            let options = SteeringOptions { mode: attach_mode(mode), ..SteeringOptions::default() };
-            interfaces.push(Interface::attach(name, &options, lines_of(config, name))?);
-        }
-        Ok(Self { interfaces, sockets: Vec::new(), counters: Vec::new() })
-    }
-
-    /// Opens a worker's sockets and puts them into the steering map.
-    ///
-    /// # Errors
-    /// Fails where a queue, a right or memory is missing.
-    pub fn open(&mut self, config: &Config, worker: &WorkerConfig) -> anyhow::Result<Source> {
-        match worker.source {
-            SourceKind::Xdp => self.open_xdp(worker),
-            SourceKind::Socket => open_udp(config, worker),
+        let inlet = |name: &String| Inlet {
+            name: name.clone(),
+            index: None,
+            steering: None,
+            mode: None,
+            retired: Counters::default(),
+            sockets: Vec::new(),
+            kernel: Vec::new(),
+        };
+        Self {
+            inlets: names.into_iter().map(inlet).collect(),
+            retired: vec![Drops::default(); workers.len()],
+            workers,
+            memberships: Memberships::default(),
         }
     }
 
-    /// Reads what the steering programs have counted.
+    /// The interfaces' names; each is known by its place here.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.inlets.iter().map(|inlet| inlet.name.as_str())
+    }
+
+    /// Opens an interface: program, sockets, workers, groups. Gives the kernel's number for it.
     ///
     /// # Errors
-    /// Fails where the kernel does not give the counters.
-    pub fn read_counters(&mut self) -> anyhow::Result<()> {
-        self.counters =
-            self.interfaces.iter().map(Interface::counters).collect::<Result<_, _>>()?;
-        Ok(())
+    /// [`OpenError`]; nothing of it is open then.
+    pub fn open(&mut self, at: usize, config: &Config) -> Result<u32, OpenError> {
+        self.try_to_open(at, config).inspect_err(|_| self.close(at, config))
+    }
+
+    fn try_to_open(&mut self, at: usize, config: &Config) -> Result<u32, OpenError> {
+        let name = self.inlets[at].name.clone();
+        let users = || config.workers.iter().enumerate().filter(|(_, worker)| worker.uses(&name));
+        let index = interface_index(&name)?;
+        let xdp_worker = users().find(|(_, worker)| worker.source == SourceKind::Xdp);
+        if let Some((_, worker)) = xdp_worker {
+            let mode = attach_mode(worker.xdp_mode);
+            let options = SteeringOptions { mode, ..SteeringOptions::default() };
+            let lines = config.lines_on(&name).map(|line| (line.key(), line.number));
+            let steering = Interface::attach(&name, &options, lines)?;
+            self.inlets[at].mode = Some(steering.mode());
+            self.inlets[at].steering = Some(steering);
+        }
+        for (number, worker) in users() {
+            let sockets = match worker.source {
+                SourceKind::Xdp => self.inlets[at].open_sockets(number, worker)?,
+                SourceKind::Socket => {
+                    open_udp(config.lines_of(&worker.name, &name), worker, &name, index)?
+                }
+            };
+            self.hand_over(number, SocketChange::all_of(&name, config, worker, sockets))
+                .map_err(|_| OpenError::Worker(worker.name.clone()))?;
+        }
+        // Last, so that no packet arrives before its socket and its thread.
+        self.inlets[at].index = Some(index);
+        self.join(config)?;
+        Ok(index)
+    }
+
+    /// Closes an interface: its sockets come back from the workers, and its memory is free.
+    pub fn close(&mut self, at: usize, config: &Config) {
+        let name = self.inlets[at].name.clone();
+        // The readers hold the sockets open.
+        self.inlets[at].kernel.clear();
+        for (number, worker) in config.workers.iter().enumerate() {
+            if worker.uses(&name) {
+                let change = SocketChange::all_of(&name, config, worker, Source::none(worker));
+                if self.hand_over(number, change).is_err() {
+                    tracing::warn!("worker {} keeps the closed sockets of {name}", worker.name);
+                }
+            }
+        }
+        self.inlets[at].detach();
+        if let Err(error) = self.join(config) {
+            tracing::warn!("{error}");
+        }
+    }
+
+    /// Gives a worker something, and gets what it had.
+    ///
+    /// # Errors
+    /// [`NotTaken`] where its thread stands or is over.
+    pub fn give(
+        &self,
+        worker: usize,
+        change: Box<WorkerChange>,
+    ) -> Result<Box<WorkerChange>, NotTaken> {
+        self.workers[worker].exchange(change)
+    }
+
+    /// Makes what [`Intake::follow`] is to hand over, as far as that may fail: the UDP sockets of lines
+    /// that are new on open interfaces, by worker.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing has changed then.
+    pub fn prepare(
+        &self,
+        next: &Config,
+        running: &Config,
+    ) -> Result<Vec<(usize, SocketChange)>, OpenError> {
+        let mut changes = Vec::new();
+        let by_sockets = |worker: &WorkerConfig| worker.source == SourceKind::Socket;
+        let workers = next.workers.iter().enumerate().filter(|(_, worker)| by_sockets(worker));
+        for (number, worker) in workers {
+            for inlet in self.inlets.iter().filter(|inlet| worker.uses(&inlet.name)) {
+                let Some(index) = inlet.index else { continue };
+                let of =
+                    |config: &Config| config.lines_of(&worker.name, &inlet.name).cloned().collect();
+                let (after, before): (Vec<LineConfig>, Vec<LineConfig>) = (of(next), of(running));
+                let is_in = |line: &LineConfig, lines: &[LineConfig]| lines.contains(line);
+                let new = after.iter().filter(|line| !is_in(line, &before));
+                let gone = before.iter().filter(|line| !is_in(line, &after));
+                let given_up: Vec<_> = gone.map(|line| line.number).collect();
+                if new.clone().next().is_none() && given_up.is_empty() {
+                    continue;
+                }
+                let sockets = open_udp(new, worker, &inlet.name, index)?;
+                let interface = inlet.name.clone();
+                changes.push((number, SocketChange { interface, given_up, sockets }));
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Follows another configuration on all open interfaces: lines and groups that are the same are not
+    /// touched. What the kernel refuses is logged.
+    pub fn follow(&mut self, next: &Config, running: &Config, sockets: Vec<(usize, SocketChange)>) {
+        for (worker, change) in sockets {
+            if self.hand_over(worker, change).is_err() {
+                let name = &next.workers[worker].name;
+                tracing::error!("worker {name} does not take its sockets: its thread stands");
+            }
+        }
+        for inlet in &mut self.inlets {
+            let Some(steering) = &mut inlet.steering else { continue };
+            let keys = |config: &Config| -> BTreeMap<_, _> {
+                let lines = config.lines_on(&inlet.name);
+                lines.map(|line| (line.number, line.key())).collect()
+            };
+            let (after, before) = (keys(next), keys(running));
+            let new = after.iter().filter(|(number, _)| !before.contains_key(number));
+            let set = new.map(|(number, key)| steering.set_line(*key, *number));
+            let mut results: Vec<_> = set.collect();
+            let gone = before.values().filter(|key| !after.values().any(|kept| kept == *key));
+            results.extend(gone.map(|key| steering.remove_line(*key)));
+            for error in results.into_iter().filter_map(Result::err) {
+                tracing::error!("interface {}: {error}", inlet.name);
+            }
+        }
+        if let Err(error) = self.join(next) {
+            tracing::error!("{error}");
+        }
+    }
+
+    /// Announces the groups of an interface anew, after its link was down.
+    pub fn announce(&mut self, at: usize, config: &Config) -> Result<(), OpenError> {
+        let Some(index) = self.inlets[at].index else { return Ok(()) };
+        let name = &self.inlets[at].name;
+        let by_sockets =
+            |worker: &WorkerConfig| worker.uses(name) && worker.source == SourceKind::Socket;
+        if config.workers.iter().any(by_sockets) {
+            // Their memberships are their sockets' own.
+            self.close(at, config);
+            return self.open(at, config).map(|_| ());
+        }
+        self.memberships.leave_interface(index);
+        Ok(self.join(config)?)
+    }
+
+    /// What the kernel and closed sockets lost of a worker's packets.
+    pub fn drops(&self, worker: usize) -> Drops {
+        let mut drops = self.retired.get(worker).copied().unwrap_or_default();
+        let readers = self.inlets.iter().flat_map(|inlet| &inlet.kernel);
+        for (_, reader) in readers.filter(|(number, _)| *number == worker) {
+            reader.read().iter().flatten().for_each(|socket| drops.add_kernel(socket));
+        }
+        drops
+    }
+
+    /// What sockets lost that are closed by now, of all workers.
+    pub fn retired_drops(&self) -> Drops {
+        self.retired.iter().fold(Drops::default(), |mut sum, drops| {
+            sum += *drops;
+            sum
+        })
     }
 
     /// The interfaces and sockets as JSON.
     pub fn to_json(&self) -> Value {
-        let interface = |(interface, counters): (&Interface, &Counters)| {
-            json!({
-                "interface": interface.name(),
-                "mode": mode_name(interface.mode()),
-                "steered": counters.steered,
-                "passed": counters.passed,
-                "malformed": counters.malformed,
-                "no_socket": counters.no_socket,
-            })
+        let interface = |inlet: &Inlet| {
+            let mode = inlet.mode?;
+            let Counters { steered, passed, malformed, no_socket } = inlet.counters();
+            Some(json!({
+                "interface": inlet.name,
+                "mode": mode_name(mode),
+                "steered": steered,
+                "passed": passed,
+                "malformed": malformed,
+                "no_socket": no_socket,
+            }))
         };
         let socket = |socket: &SocketReport| {
             json!({
@@ -89,25 +296,58 @@ impl Intake {
                 "umem_bytes": socket.umem_bytes,
             })
         };
+        let sockets = self.inlets.iter().flat_map(|inlet| &inlet.sockets);
         json!({
-            "steering": self.interfaces.iter().zip(&self.counters).map(interface).collect::<Vec<_>>(),
-            "sockets": self.sockets.iter().map(socket).collect::<Vec<_>>(),
+            "steering": self.inlets.iter().filter_map(interface).collect::<Vec<_>>(),
+            "sockets": sockets.map(socket).collect::<Vec<_>>(),
         })
     }
 
-    fn open_xdp(&mut self, worker: &WorkerConfig) -> anyhow::Result<Source> {
-        let mut sockets = Vec::new();
-        for polled in &worker.interfaces {
-            let interface = self.interfaces.iter().find(|i| i.name() == polled.name);
-            let interface = interface.context("every interface of an xdp worker is attached")?;
-            for &queue in &polled.queues {
-                let mut socket = interface.socket_config(queue);
-                socket.ring_size = worker.ring_size;
-                sockets.push(socket);
+    /// Gives a worker other sockets; what it had is counted and closed.
+    fn hand_over(&mut self, worker: usize, change: SocketChange) -> Result<(), NotTaken> {
+        let back = self.give(worker, Box::new(WorkerChange::Sockets(change)))?;
+        let WorkerChange::Sockets(SocketChange { sockets, .. }) = *back else { return Ok(()) };
+        match sockets.drops() {
+            Ok(drops) => self.retired[worker] += drops,
+            Err(error) => tracing::warn!("drops of closed sockets are not known: {error}"),
+        }
+        Ok(())
+    }
+
+    /// Joins the group of every line on an open interface, so that switches deliver it, and leaves
+    /// all others. UDP workers join by their own sockets.
+    fn join(&mut self, config: &Config) -> Result<(), XdpError> {
+        let mut wanted = Vec::new();
+        for channel in &config.channels {
+            let worker = config.workers.iter().find(|worker| worker.name == channel.worker);
+            if worker.is_none_or(|worker| worker.source == SourceKind::Socket) {
+                continue;
+            }
+            for LineConfig { interface, group, source, .. } in &channel.lines {
+                let inlet = self.inlets.iter().find(|inlet| inlet.name == *interface);
+                if let Some(interface_index) = inlet.and_then(|inlet| inlet.index) {
+                    wanted.push(Membership { interface_index, group: *group, source: *source });
+                }
             }
         }
-        let (receiver, reports) = open_patiently(&sockets)?;
-        for report in &reports {
+        self.memberships.follow(&wanted)
+    }
+}
+
+impl Inlet {
+    /// Opens a worker's sockets on this interface and puts them into the steering map.
+    fn open_sockets(&mut self, number: usize, worker: &WorkerConfig) -> Result<Source, OpenError> {
+        let Some(steering) = &mut self.steering else { return Ok(Source::none(worker)) };
+        let queues = worker.interfaces.iter().filter(|interface| interface.name == self.name);
+        let socket = |&queue: &u32| SocketConfig {
+            ring_size: worker.ring_size,
+            ..steering.socket_config(queue)
+        };
+        let sockets: Vec<_> = queues.flat_map(|used| &used.queues).map(socket).collect();
+        let (mut receiver, reports) = Receiver::open(&sockets)?;
+        steering.serve(&receiver)?;
+        self.kernel.push((number, receiver.statistics_reader()?));
+        for report in reports {
             tracing::info!(
                 interface = report.interface,
                 queue = report.queue,
@@ -115,89 +355,62 @@ impl Intake {
                 hugepages = report.hugepages,
                 "socket open"
             );
+            self.sockets.push(report);
         }
-        self.sockets.extend(reports);
-        for interface in &mut self.interfaces {
-            interface.serve(&receiver)?;
-        }
+        // For what the worker gives back.
+        receiver.reserve(sockets.len());
         Ok(Source::Xdp(Box::new(receiver)))
     }
-}
 
-/// Opens the sockets; a queue that is busy is tried again for a while, because the kernel gives the
-/// sockets of a process that has just died back a moment later (`xp_release_deferred` in
-/// net/xdp/xsk_buff_pool.c).
-fn open_patiently(sockets: &[SocketConfig]) -> Result<(Receiver, Vec<SocketReport>), XdpError> {
-    for _ in 0..BUSY_TRIES {
-        match Receiver::open(sockets) {
-            Err(XdpError::Bind { source, .. }) if source.kind() == ErrorKind::ResourceBusy => {
-                std::thread::sleep(BUSY_WAIT);
-            }
-            opened => return opened,
-        }
+    /// What its programs have counted, those before this one included.
+    fn counters(&self) -> Counters {
+        let counted = self.steering.as_ref().map(|steering| steering.counters());
+        let counted = counted.and_then(|counters| {
+            counters.inspect_err(|error| tracing::warn!("{}: {error}", self.name)).ok()
+        });
+        [self.retired].into_iter().chain(counted).sum()
     }
-    Receiver::open(sockets)
-}
 
-/// Joins every line's group, so that switches deliver it. UDP workers join by their own sockets.
-///
-/// # Errors
-/// Fails for the first group that cannot be joined.
-pub fn join_groups(config: &Config) -> anyhow::Result<Memberships> {
-    let mut memberships = Vec::new();
-    for channel in &config.channels {
-        let worker = config.workers.iter().find(|worker| worker.name == channel.worker);
-        if worker.is_none_or(|worker| worker.source == SourceKind::Socket) {
-            continue;
-        }
-        for line in &channel.lines {
-            memberships.push(Membership {
-                interface_index: interface_index(&line.interface)?,
-                group: line.group,
-                source: line.source,
-            });
-        }
+    fn detach(&mut self) {
+        self.retired = self.counters();
+        self.steering = None;
+        self.index = None;
+        self.sockets.clear();
     }
-    memberships.sort_by_key(|m| (m.interface_index, m.group, m.source));
-    memberships.dedup();
-    Ok(Memberships::join(&memberships)?)
 }
 
-/// Every line that arrives on an interface, with the index that it has everywhere.
-fn lines_of(config: &Config, interface: &str) -> Vec<(LineKey, u16)> {
-    let lines = config.channels.iter().flat_map(|channel| &channel.lines);
-    let numbered = (0..=u16::MAX).zip(lines).filter(|(_, line)| line.interface == interface);
-    numbered.map(|(number, line)| (line.key(), number)).collect()
-}
-
-fn open_udp(config: &Config, worker: &WorkerConfig) -> anyhow::Result<Source> {
-    let lines = config
-        .channels
-        .iter()
-        .flat_map(|channel| channel.lines.iter().map(move |line| (channel, line)));
-    let mut ours = Vec::new();
-    for (number, (channel, line)) in (0..=u16::MAX).zip(lines) {
-        if channel.worker == worker.name {
-            ours.push(UdpLine {
-                interface_index: interface_index(&line.interface)?,
-                group: line.group,
-                source: line.source,
-                port: line.port,
-                line: number,
-            });
-        }
+/// Opens and joins a UDP worker's sockets on an interface.
+fn open_udp<'a>(
+    lines: impl Iterator<Item = &'a LineConfig>,
+    worker: &WorkerConfig,
+    interface: &str,
+    index: u32,
+) -> Result<Source, OpenError> {
+    let lines: Vec<_> = lines.map(|line| udp_line(line, index)).collect();
+    if lines.is_empty() {
+        return Ok(Source::none(worker));
     }
-    let (receiver, report) = UdpReceiver::open(&ours, &UdpOptions::default())?;
+    let (mut receiver, report) = UdpReceiver::open(&lines, &UdpOptions::default())?;
     tracing::info!(
         worker = worker.name,
+        interface,
         receive_buffer_bytes = report.receive_buffer_bytes,
         "UDP sockets open"
     );
+    receiver.reserve(lines.len());
     Ok(Source::Socket(Box::new(receiver)))
 }
 
-fn interface_index(name: &str) -> anyhow::Result<u32> {
-    nix::net::if_::if_nametoindex(name).with_context(|| format!("no interface {name}"))
+fn udp_line(line: &LineConfig, interface_index: u32) -> UdpLine {
+    let LineConfig { group, source, port, number, .. } = *line;
+    UdpLine { interface_index, group, source, port, line: number }
+}
+
+fn interface_index(name: &str) -> Result<u32, XdpError> {
+    nix::net::if_::if_nametoindex(name).map_err(|errno| XdpError::Interface {
+        name: name.to_owned(),
+        source: std::io::Error::from(errno),
+    })
 }
 
 fn attach_mode(mode: XdpMode) -> AttachMode {

@@ -40,25 +40,30 @@ struct Line {
 /// The lines that one worker knows.
 #[derive(Clone, Debug)]
 pub struct Lines {
-    lines: Vec<Line>,
+    /// By number; none where a line has been taken away.
+    lines: Vec<Option<Line>>,
     channels: Vec<ChannelSpec>,
     any_destination: bool,
 }
 
 impl Lines {
-    /// The lines of a configuration, numbered in its order, with the channels of `worker`, or of
-    /// all workers where none is named.
+    /// The lines of a configuration, by their numbers, with the channels of `worker`, or of all
+    /// workers where none is named.
     pub fn of_config(config: &Config, worker: Option<&str>) -> Self {
-        let mut lines = Vec::new();
+        let numbers = config.channels.iter().flat_map(|channel| &channel.lines);
+        let line_count = numbers.map(|line| usize::from(line.number) + 1).max();
+        let mut lines = vec![None; line_count.unwrap_or_default()];
         let mut channels = Vec::new();
-        for (number, channel) in (0..=u8::MAX).zip(&config.channels) {
+        let mut in_order: Vec<_> = config.channels.iter().collect();
+        in_order.sort_by_key(|channel| channel.number);
+        for channel in in_order {
             let ours = worker.is_none_or(|worker| worker == channel.worker);
             if ours {
-                channels.push(ChannelSpec::of_config(number, channel));
+                channels.push(ChannelSpec::of_config(channel));
             }
             for (line_number, line) in (0..=u8::MAX).zip(&channel.lines) {
                 let place = ours.then(|| (channels.len() - 1, line_number));
-                lines.push(Line { key: line.key(), channel: place });
+                lines[usize::from(line.number)] = Some(Line { key: line.key(), channel: place });
             }
         }
         Self { lines, channels, any_destination: false }
@@ -74,9 +79,8 @@ impl Lines {
             channels.push(ChannelSpec { number, policy, ..spec });
             let place = channels.len() - 1;
             let numbered = (0..=u8::MAX).zip(&channel.destinations);
-            lines.extend(numbered.map(|(line_number, destination)| Line {
-                key: destination.key(),
-                channel: Some((place, line_number)),
+            lines.extend(numbered.map(|(line_number, destination)| {
+                Some(Line { key: destination.key(), channel: Some((place, line_number)) })
             }));
         }
         Self { lines, channels, any_destination: false }
@@ -85,7 +89,7 @@ impl Lines {
     /// One line that every UDP packet belongs to.
     pub fn any_destination(spec: ChannelSpec) -> Self {
         let key = LineKey { group: std::net::Ipv4Addr::UNSPECIFIED, port: 0, vlan: Vlan::Any };
-        let lines = vec![Line { key, channel: Some((0, 0)) }];
+        let lines = vec![Some(Line { key, channel: Some((0, 0)) })];
         Self { lines, channels: vec![spec], any_destination: true }
     }
 
@@ -95,12 +99,13 @@ impl Lines {
         if self.any_destination {
             return Some(0);
         }
-        let to = |line: &&Line| {
+        let to = |line: &Line| {
             line.key.group == *datagram.destination.ip()
                 && line.key.port == datagram.destination.port()
         };
         let place = |wanted: fn(Vlan, &Datagram<'_>) -> bool| {
-            self.lines.iter().position(|line| to(&line) && wanted(line.key.vlan, datagram))
+            let fits = |line: &Line| to(line) && wanted(line.key.vlan, datagram);
+            self.lines.iter().position(|line| line.as_ref().is_some_and(fits))
         };
         place(is_named).or_else(|| place(|vlan, _| vlan == Vlan::Any)).map(|index| index as u16)
     }
@@ -108,7 +113,7 @@ impl Lines {
     /// The place in [`Lines::channels`] of a line's channel, and the line's own in it.
     #[inline]
     pub fn channel_of(&self, line: u16) -> Option<(usize, u8)> {
-        self.lines.get(usize::from(line))?.channel
+        self.lines.get(usize::from(line))?.as_ref()?.channel
     }
 
     /// The channels, in the order of their numbers.
@@ -140,11 +145,12 @@ impl ChannelSpec {
         }
     }
 
-    fn of_config(number: u8, channel: &ChannelConfig) -> Self {
+    /// The channel of a configuration.
+    pub fn of_config(channel: &ChannelConfig) -> Self {
         let spec = Self::of_protocol(channel.protocol);
         let recovery = &channel.recovery;
         Self {
-            number,
+            number: channel.number,
             publisher_id: channel.publisher_id.unwrap_or(spec.publisher_id),
             date: channel.date,
             quotes_restore: spec.quotes_restore
@@ -192,8 +198,9 @@ mod tests {
     const GROUP: Ipv4Addr = Ipv4Addr::new(233, 54, 12, 111);
 
     fn lines(vlans: &[Vlan]) -> Lines {
-        let line =
-            |&vlan: &Vlan| Line { key: LineKey { group: GROUP, port: 9, vlan }, channel: None };
+        let line = |&vlan: &Vlan| {
+            Some(Line { key: LineKey { group: GROUP, port: 9, vlan }, channel: None })
+        };
         Lines { lines: vlans.iter().map(line).collect(), channels: vec![], any_destination: false }
     }
 

@@ -79,13 +79,17 @@ struct Nic {
 }
 
 impl Nics {
-    /// Follows these interfaces of this thread's network namespace from now on.
-    pub fn start<'a>(interfaces: impl Iterator<Item = &'a str>) -> Self {
-        let nic = |name: &'a str| {
-            let index = nix::net::if_::if_nametoindex(name).unwrap_or_default();
-            Nic::start(Path::new(SYSFS), name, index)
-        };
-        Self(interfaces.map(nic).collect())
+    /// Follows an interface of this thread's network namespace from now on. One that is followed
+    /// already, and known, is left as it is: a new one of its name counts on from zero.
+    pub fn follow(&mut self, name: &str) {
+        let is_followed = |nic: &Nic| nic.drops.interface == name && nic.is_known();
+        if self.0.iter().any(is_followed) {
+            return;
+        }
+        let index = nix::net::if_::if_nametoindex(name).unwrap_or_default();
+        self.0.retain(|nic| nic.drops.interface != name);
+        self.0.push(Nic::start(Path::new(SYSFS), name, index));
+        self.0.sort_by(|one, other| one.drops.interface.cmp(&other.drops.interface));
     }
 
     /// Reads all counters, and gives what was lost since the start.
@@ -119,6 +123,10 @@ impl Nic {
         };
         let counts = last.map(|count| count.map(|_| 0));
         Self { folder, last, drops: NicDrops { interface: name.to_owned(), counts } }
+    }
+
+    fn is_known(&self) -> bool {
+        self.last.iter().any(Option::is_some)
     }
 
     /// Adds what has come since the last reading. A counter that was unknown at the start stays so,

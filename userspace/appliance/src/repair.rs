@@ -142,6 +142,15 @@ impl Repairs {
         Self { fallen: Vec::new(), demands, attempts_max, counters, spare, used: Vec::new() }
     }
 
+    /// The way to the worker of a channel is this; `way` becomes the one before, if there was one.
+    pub fn set_demands(&mut self, channel: u8, way: &mut Demands) {
+        match self.demands.get_mut(usize::from(channel)) {
+            Some(Some(before)) => std::mem::swap(before, way),
+            Some(none) => *none = Some(Arc::clone(way)),
+            None => {}
+        }
+    }
+
     /// True where every book stands.
     #[inline]
     pub fn is_empty(&self) -> bool {

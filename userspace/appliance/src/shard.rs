@@ -12,7 +12,7 @@
 
 use crate::lines::ChannelSpec;
 use crate::published::Published;
-use crate::repair::{Demand, RepairCounters, Repairs, Step};
+use crate::repair::{Demand, Demands, RepairCounters, Repairs, Step};
 use crate::router::Mailbox;
 use crate::self_check::{CheckCounters, Parted, SelfCheck};
 use std::collections::BTreeSet;
@@ -103,6 +103,18 @@ impl<S: BookSink> Shard<S> {
     pub fn set_channel(&mut self, spec: &ChannelSpec) {
         self.books.set_publisher(spec.number, spec.publisher_id);
         self.books.set_quotes_restore(spec.number, spec.quotes_restore);
+        self.books.set_retired(spec.number, false);
+    }
+
+    /// The way by which the books of a channel are wanted anew is this; `way` becomes the one before.
+    pub fn set_demands(&mut self, channel: u8, way: &mut Demands) {
+        self.repairs.set_demands(channel, way);
+    }
+
+    /// A channel is no longer received: its books are stale, whatever is still on its way.
+    #[cold]
+    pub fn retire_channel(&mut self, channel: u8) {
+        self.books.set_retired(channel, true);
     }
 
     /// Applies one event.

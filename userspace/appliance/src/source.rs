@@ -1,9 +1,12 @@
 //! Where a worker's packets come from: AF_XDP sockets, or UDP sockets in their place.
 //!
 //! Arrives: packets of the worker's lines. Leaves: each one at the [`Worker`], with its time of
-//! arrival, and in the ring to the recorder where packets are recorded. Counts what was lost before this process saw it ([`Drops`]).
+//! arrival, and in the ring to the recorder where packets are recorded. While packets come, sockets
+//! can be exchanged for others ([`SocketChange`]). Counts what was lost before this process saw it
+//! ([`Drops`]).
 
 use crate::clock;
+use crate::config::{Config, Source as SourceKind, WorkerConfig};
 use crate::recorder::PacketWriter;
 use crate::router::Mailbox;
 use crate::worker::Worker;
@@ -11,12 +14,13 @@ use derive_more::AddAssign;
 use serde::Serialize;
 use std::time::Duration;
 use wirebook_telemetry::StageHistogram;
-use wirebook_xdp::{
-    BATCH_MAX, KernelStatistics, Receiver, StatisticsReader, UdpReceiver, UdpStatistics,
-};
+use wirebook_xdp::{BATCH_MAX, KernelStatistics, Receiver, UdpOptions, UdpReceiver, UdpStatistics};
 
 /// Longest sleep of a worker in `poll` mode; a stop is noticed after it.
 const WAIT: Duration = Duration::from_millis(50);
+
+/// Lines of one worker of UDP sockets; the steering program has room for as many.
+const UDP_LINES_MAX: usize = 4_096;
 
 /// The receiving end of one worker.
 pub enum Source {
@@ -24,6 +28,16 @@ pub enum Source {
     Xdp(Box<Receiver>),
     /// UDP sockets.
     Socket(Box<UdpReceiver>),
+}
+
+/// Other sockets in the place of some: of a whole interface, or of some lines of it.
+pub struct SocketChange {
+    /// The interface.
+    pub interface: String,
+    /// Its lines whose UDP sockets are given up; AF_XDP sockets are all of them.
+    pub given_up: Vec<u16>,
+    /// What comes instead; once it was exchanged, what was there.
+    pub sockets: Source,
 }
 
 /// Packets that the kernel or a socket lost, by cause; never to be added to gaps, nor to what the
@@ -59,7 +73,48 @@ impl Drops {
     }
 }
 
+impl SocketChange {
+    /// Other sockets in the place of all that a worker has on an interface.
+    pub fn all_of(
+        interface: &str,
+        config: &Config,
+        worker: &WorkerConfig,
+        sockets: Source,
+    ) -> Self {
+        let lines = config.lines_of(&worker.name, interface);
+        let given_up = lines.map(|line| line.number).collect();
+        Self { interface: interface.to_owned(), given_up, sockets }
+    }
+}
+
 impl Source {
+    /// No sockets, with room for all that a worker may ever have.
+    pub fn none(worker: &WorkerConfig) -> Self {
+        match worker.source {
+            SourceKind::Xdp => {
+                let sockets = worker.interfaces.iter().map(|used| used.queues.len()).sum();
+                Self::Xdp(Box::new(Receiver::with_room(sockets)))
+            }
+            SourceKind::Socket => {
+                let options = UdpOptions::default();
+                Self::Socket(Box::new(UdpReceiver::with_room(UDP_LINES_MAX, &options)))
+            }
+        }
+    }
+
+    /// Exchanges sockets; no packet of another is touched, and nothing is allocated.
+    pub fn exchange(&mut self, change: &mut SocketChange) {
+        let SocketChange { interface, given_up, sockets } = change;
+        match (self, sockets) {
+            (Self::Xdp(ours), Self::Xdp(theirs)) => ours.exchange(interface, theirs),
+            (Self::Socket(ours), Self::Socket(theirs)) => {
+                ours.exchange(|line| given_up.contains(&line), theirs);
+            }
+            // A worker's sockets stay of one kind.
+            (Self::Xdp(_), Self::Socket(_)) | (Self::Socket(_), Self::Xdp(_)) => {}
+        }
+    }
+
     /// What this side of the sockets lost, without asking the kernel.
     pub fn own_drops(&self) -> Drops {
         match self {
@@ -67,18 +122,6 @@ impl Source {
                 Drops { bad_descriptors: receiver.bad_descriptors(), ..Drops::default() }
             }
             Self::Socket(receiver) => of_sockets(receiver),
-        }
-    }
-
-    /// A reader of what the kernel lost, for another thread; `None` where the sockets say it
-    /// themselves.
-    ///
-    /// # Errors
-    /// dup(2)'s.
-    pub fn kernel_drops(&self) -> std::io::Result<Option<StatisticsReader>> {
-        match self {
-            Self::Xdp(receiver) => receiver.statistics_reader().map(Some),
-            Self::Socket(_) => Ok(None),
         }
     }
 

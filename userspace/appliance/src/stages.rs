@@ -8,17 +8,20 @@
 
 use crate::clock;
 use crate::config::Idle;
+use crate::handover::Taker;
 use crate::idle::{Waiter, nap};
 use crate::incidents::IncidentSender;
+use crate::lines::ChannelSpec;
 use crate::progress::{Awaits, Progress};
 use crate::published::Published;
 use crate::recorder::{JournalWriter, PacketWriter};
 use crate::refresh::Refresh;
+use crate::repair::Demands;
 use crate::router::Mailbox;
-use crate::samples::{ShardProbes, ShardSample, WorkerProbes, WorkerSample};
+use crate::samples::{ChannelSample, ShardProbes, ShardSample, WorkerProbes, WorkerSample};
 use crate::shard::Shard;
-use crate::source::Source;
-use crate::worker::Worker;
+use crate::source::{SocketChange, Source};
+use crate::worker::{ChannelChange, Worker};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +31,7 @@ use wirebook_model::{BookState, Event, Packet, RecordSink, VenueEvent};
 use wirebook_shm::Waker;
 use wirebook_shm::board::{BoardWriter, CELL_LEVELS, Cell, CellLevel};
 use wirebook_shm::ring::{Cursor, GatedWriter, GatingReader, PushError, Writer};
-use wirebook_telemetry::StageHistogram;
+use wirebook_telemetry::{Probe, StageHistogram};
 
 /// Events taken from one mailbox before the next one has its turn.
 const EVENTS_A_TURN: usize = 256;
@@ -38,6 +41,26 @@ const LAST_POLLS: usize = 1_024;
 
 /// Idle cycles between two looks at the kernel's clock offset: seconds, at some 100 ns a cycle.
 const CYCLES_A_CLOCK: u32 = 1 << 24;
+
+/// Busy cycles between two looks at what housekeeping has made: an idle thread looks in each.
+const CYCLES_A_CHANGE: u32 = 1 << 10;
+
+/// What a worker takes in while it runs.
+pub enum WorkerChange {
+    /// Other sockets.
+    Sockets(SocketChange),
+    /// Other channels and lines, and the probes of all channels.
+    Channels(ChannelChange, Vec<Probe<ChannelSample>>),
+}
+
+/// What a shard takes in while it runs.
+#[derive(Default)]
+pub struct ShardChange {
+    /// Channels that are new or have changed, and the ways to their workers.
+    pub set: Vec<(ChannelSpec, Demands)>,
+    /// Numbers of channels that are no longer received.
+    pub retired: Vec<u8>,
+}
 
 /// A ring to one shard.
 pub struct RingMailbox {
@@ -112,6 +135,8 @@ pub struct WorkerStage {
     pub wire_to_worker: StageHistogram,
     /// Answer housekeeping.
     pub probes: WorkerProbes,
+    /// What housekeeping has made for it.
+    pub changes: Taker<WorkerChange>,
     /// Says that it moves.
     pub progress: Progress,
     /// How it waits.
@@ -124,11 +149,17 @@ impl WorkerStage {
     pub fn run(&mut self, stop: &AtomicBool, ended: &AtomicBool) {
         let mut waiter = Waiter::new(self.idle);
         let mut until_clock = CYCLES_A_CLOCK;
+        let mut until_change = CYCLES_A_CHANGE;
         while !stop.load(Ordering::Relaxed) {
             self.progress.cycle();
             let mut found = self.poll();
             found |= self.worker.tick(clock::now());
             self.probes.worker.answer(|| self.sample());
+            until_change -= 1;
+            if !found || until_change == 0 {
+                until_change = CYCLES_A_CHANGE;
+                self.change();
+            }
             if !found {
                 self.wire_to_worker.hand_over();
                 self.worker.hand_over();
@@ -149,6 +180,17 @@ impl WorkerStage {
                 return;
             }
         }
+    }
+
+    #[inline]
+    fn change(&mut self) {
+        self.changes.take(|change| match change {
+            WorkerChange::Sockets(change) => self.source.exchange(change),
+            WorkerChange::Channels(change, probes) => {
+                self.worker.exchange(change, clock::now());
+                std::mem::swap(&mut self.probes.channels, probes);
+            }
+        });
     }
 
     #[cold]
@@ -282,6 +324,8 @@ pub struct ShardStage<S = ShardSink> {
     pub idle: Idle,
     /// Slots of a mailbox that held no event of ours.
     pub bad_slots: u64,
+    /// What housekeeping has made for it.
+    pub changes: Taker<ShardChange>,
     /// Tells housekeeping what fell and came back.
     pub incidents: IncidentSender,
     /// Shows whole books to readers that missed some of their records.
@@ -294,6 +338,7 @@ impl<S: Output> ShardStage<S> {
     /// Runs until `stop`, and then until its mailboxes are empty.
     pub fn run(&mut self, stop: &AtomicBool) {
         let mut waiter = Waiter::new(self.idle);
+        let mut until_change = CYCLES_A_CHANGE;
         loop {
             self.progress.cycle();
             let stopping = stop.load(Ordering::Acquire);
@@ -305,6 +350,11 @@ impl<S: Output> ShardStage<S> {
             self.probes.shard.answer(|| self.sample());
             if self.shard.is_repairing() {
                 self.shard.tend(clock::now());
+            }
+            until_change -= 1;
+            if !found || until_change == 0 {
+                until_change = CYCLES_A_CHANGE;
+                self.change();
             }
             if !found {
                 self.worker_to_shard.hand_over();
@@ -318,6 +368,18 @@ impl<S: Output> ShardStage<S> {
             }
             waiter.cycle(found, nap);
         }
+    }
+
+    #[inline]
+    fn change(&mut self) {
+        self.changes.take(|ShardChange { set, retired }| {
+            for (spec, demands) in set {
+                self.publishers[usize::from(spec.number)] = spec.publisher_id;
+                self.shard.set_channel(spec);
+                self.shard.set_demands(spec.number, demands);
+            }
+            retired.iter().for_each(|number| self.shard.retire_channel(*number));
+        });
     }
 
     /// Goes on after a panic; the events not taken yet still lie in their mailbox.

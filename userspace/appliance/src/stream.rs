@@ -19,8 +19,8 @@ use crate::report::{ChannelReport, LineReport};
 use crate::router::{Mailbox, Router};
 use crate::samples::ChannelSample;
 use crate::worker::WorkerCounters;
-use wirebook_feed::{Channel, Packet, Source, State};
-use wirebook_model::{ALL_INSTRUMENTS, Packet as Times, UnixNanos};
+use wirebook_feed::{Channel, Packet, Policy, Sink, Source, State};
+use wirebook_model::{ALL_INSTRUMENTS, BookState, Packet as Times, UnixNanos};
 use wirebook_telemetry::{HistogramCollector, StageHistogram};
 use wirebook_wire::{Decoded, Decoder, Limits, PacketKind, Protocol, Session, TransportPacket};
 
@@ -88,6 +88,18 @@ pub struct Stream {
     has_snapshots: bool,
 }
 
+/// What changes of a channel that stays.
+pub struct StreamUpdate {
+    /// The channel's number.
+    pub number: u8,
+    /// How it waits from now on, and for how many lines.
+    pub policy: Policy,
+    /// Bit n: another line has place n.
+    pub replaced_lines: u8,
+    /// The link to other servers, or to none; absent, they stay.
+    pub servers: Option<Option<WorkerEnd>>,
+}
+
 /// Everything but the order: what the channel's decisions act on.
 struct Reader {
     number: u8,
@@ -133,6 +145,41 @@ impl Stream {
             line_count: spec.policy.lines,
             has_snapshots: spec.policy.snapshot.is_some(),
         })
+    }
+
+    /// The appliance's number for the channel.
+    pub fn number(&self) -> u8 {
+        self.reader.number
+    }
+
+    /// Keeps to what the channel is from now on, and to other servers where there are such; gives the
+    /// link to those of before in their place. Nothing that is known of the channel is lost.
+    pub fn update<M: Mailbox>(&mut self, update: &mut StreamUpdate, out: &mut Outlet<'_, M>) {
+        let StreamUpdate { policy, replaced_lines, servers, .. } = update;
+        self.channel.set_policy(*policy);
+        self.line_count = policy.lines;
+        self.has_snapshots = policy.snapshot.is_some();
+        for line in (0..policy.lines).filter(|line| *replaced_lines >> line & 1 == 1) {
+            self.channel.replace_line(line);
+        }
+        if let Some(servers) = servers {
+            std::mem::swap(&mut self.reader.recovery, servers);
+            let next = self.channel.next_sequence();
+            let now = out.now;
+            let apply = &mut Apply { reader: &mut self.reader, parsed: None, out };
+            apply.call_off_repair(next);
+            apply.reader.unasked = None;
+            self.channel.servers_changed(now, apply);
+        }
+    }
+
+    /// The channel is no longer received: its books are empty, and stale.
+    pub fn retire<M: Mailbox>(&mut self, out: &mut Outlet<'_, M>) {
+        let next = self.channel.next_sequence();
+        let apply = &mut Apply { reader: &mut self.reader, parsed: None, out };
+        apply.clear_books(next);
+        apply.books_are(BookState::Stale, next);
+        apply.end_recovery();
     }
 
     /// Takes the payload of a packet.

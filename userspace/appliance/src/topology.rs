@@ -5,43 +5,49 @@
 //! ```
 //!
 //! Arrives: a configuration. Leaves: a [`Finished`] run: the shards with their books, and every
-//! count. Promises: sockets exist before groups are joined, workers stop before shards, and shards
-//! empty their mailboxes before they stop, so nothing taken from the wire is lost.
+//! count. Promises: threads run before interfaces are opened, which [`Attendant`] does and goes on
+//! doing; workers stop before shards, and shards empty their mailboxes before they stop, so nothing
+//! taken from the wire is lost.
 
-use crate::config::{ChannelConfig, Config, WorkerConfig};
+use crate::attend::Attendant;
+use crate::config::Config;
 use crate::counts::{self, Counts};
 use crate::door::Door;
+use crate::handover::{Giver, handover};
 use crate::housekeeping::{Housekeeping, Stop};
 use crate::incidents::incidents;
-use crate::intake::{Intake, join_groups};
+use crate::intake::Intake;
 use crate::lines::{ChannelSpec, Lines};
 use crate::machines::MachineKinds;
 use crate::metrics::{Endpoint, Hlog};
-use crate::nic::{NicDrops, Nics};
+use crate::nic::NicDrops;
 use crate::notices::{self, Notices};
 use crate::recorder::{RecorderCounters, rings};
 use crate::recovery::link::WorkerEnd;
 use crate::recovery::{Recovery, RecoveryCounters};
 use crate::refresh::{Refresh, RefreshCounters, RefreshHistograms};
+use crate::reload::Reloader;
 use crate::repair::{Demands, Repairs};
 use crate::report::{Summary, SupervisionReport};
 use crate::router::Router;
 use crate::self_check::SelfCheck;
 use crate::shard::Shard;
-use crate::source::Drops;
-use crate::stages::{OutputRing, RingMailbox, ShardSink, ShardStage, WorkerStage};
-use crate::stream::StreamHistograms;
-use crate::worker::Worker;
+use crate::source::{Drops, Source};
+use crate::stages::{
+    OutputRing, RingMailbox, ShardChange, ShardSink, ShardStage, WorkerChange, WorkerStage,
+};
+use crate::worker::{Worker, WorkerCounters};
 use anyhow::{Context, anyhow};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
+use std::time::Instant;
 use wirebook_machine::Books;
 use wirebook_model::dbn::rtype;
 use wirebook_shm::ring::GatingReader;
 use wirebook_shm::{Segment, SegmentLayout, names};
-use wirebook_telemetry::{HistogramCollector, LatencyReport};
+use wirebook_telemetry::LatencyReport;
 
 /// How many channels a configuration can number.
 const CHANNELS_MAX: usize = 1 << u8::BITS;
@@ -94,30 +100,24 @@ pub fn run(
     let mut counts = Counts::new(&mut segment)?;
     let mut notices = Notices::new(&mut segment)?;
     let recorders = rings::recorders(config, &segment)?;
-    let mut intake = Intake::attach(config)?;
     let gone: Vec<_> = config.shards.iter().map(|_| Arc::new(AtomicBool::new(false))).collect();
     let mut recovery = Recovery::new();
-    let (workers, mailboxes, demands) = build_workers(
-        config,
-        kinds,
-        &mut segment,
-        &mut intake,
-        &gone,
-        &mut recovery,
-        &mut housekeeping,
-    )?;
-    // Only now: attaching a program may reset a device, and its counters with it.
-    housekeeping.nics = Nics::start(line_interfaces(config));
-    let shards = build_shards(config, kinds, &mut segment, mailboxes, &demands, &mut housekeeping)?;
+    let (workers, mailboxes, to_workers) =
+        build_workers(config, kinds, &mut segment, &gone, &mut recovery, &mut housekeeping)?;
+    let demands: Vec<_> = workers.iter().map(|stage| stage.worker.demands()).collect();
+    let intake = Intake::new(config, to_workers);
+    housekeeping.attendant = Some(Attendant::new(config.clone(), intake, Instant::now()));
+    let (shards, to_shards) =
+        build_shards(config, kinds, &mut segment, mailboxes, &demands, &mut housekeeping)?;
+    let (reread, to_recovery) = (housekeeping.reread(), recovery.changes());
+    housekeeping.reloader = Some(Reloader::new(config, reread, to_shards, demands, to_recovery));
 
     let ended: Vec<_> = workers.iter().map(|_| AtomicBool::new(false)).collect();
     let shards_stop = AtomicBool::new(false);
     let recorders_stop = AtomicBool::new(false);
     let hlog_stop = AtomicBool::new(false);
     let recovery_probe = housekeeping.probe_recovery();
-    if !recovery.is_empty() {
-        recovery.set_progress(housekeeping.progress("recovery"));
-    }
+    recovery.set_progress(housekeeping.progress("recovery"));
     let (workers, shards, recovery, recorder) = thread::scope(|scope| {
         let mut recorder_threads = Vec::new();
         let mut recovery_thread = Vec::new();
@@ -146,12 +146,10 @@ pub fn run(
                     stage
                 })?);
             }
-            if !recovery.is_empty() {
-                recovery_thread.push(spawn(scope, "recovery".to_owned(), None, move || {
-                    recovery.run(stop.flag(), &recovery_probe);
-                    recovery.counters()
-                })?);
-            }
+            recovery_thread.push(spawn(scope, "recovery".to_owned(), None, move || {
+                recovery.run(stop.flag(), &recovery_probe);
+                recovery.is_used().then(|| recovery.counters())
+            })?);
             if let Some(door) = &door {
                 spawn(scope, "door".to_owned(), None, || door.answer(&segment))?;
             }
@@ -161,8 +159,6 @@ pub fn run(
             if let Some(endpoint) = endpoint {
                 spawn(scope, "metrics".to_owned(), None, || endpoint.run(stop))?;
             }
-            // Last, so that no packet arrives before its socket and its thread.
-            let _memberships = join_groups(config)?;
             let all_live = || {
                 !worker_threads.iter().any(ScopedJoinHandle::is_finished)
                     && !shard_threads.iter().any(ScopedJoinHandle::is_finished)
@@ -187,30 +183,31 @@ pub fn run(
         counts.set_histograms(&housekeeping.histograms);
         hlog_stop.store(true, Ordering::Release);
         kept?;
-        anyhow::Ok((workers?, shards?, recovery?.pop(), recorded))
+        anyhow::Ok((workers?, shards?, recovery?.pop().flatten(), recorded))
     })?;
-    Ok(Finished { recorder, ..finish(housekeeping, workers, shards, recovery, intake)? })
+    Ok(Finished { recorder, ..finish(housekeeping, workers, shards, recovery)? })
 }
 
 /// The ring ends of each shard, one a worker.
 type Mailboxes = Vec<Vec<GatingReader>>;
 
-/// By channel, the way to the worker that has it.
-type DemandsByChannel = Vec<Option<Demands>>;
+/// The ways by which what housekeeping makes gets to workers.
+type ToWorkers = Vec<Giver<WorkerChange>>;
+
+/// The ways by which it gets to shards.
+type ToShards = Vec<Giver<ShardChange>>;
 
 /// Each worker between its sockets and a ring to every shard.
 fn build_workers(
     config: &Config,
     kinds: &MachineKinds,
     segment: &mut Segment,
-    intake: &mut Intake,
     gone: &[Arc<AtomicBool>],
     recovery: &mut Recovery,
     housekeeping: &mut Housekeeping,
-) -> anyhow::Result<(Vec<WorkerStage>, Mailboxes, DemandsByChannel)> {
+) -> anyhow::Result<(Vec<WorkerStage>, Mailboxes, ToWorkers)> {
     let mut mailboxes: Mailboxes = config.shards.iter().map(|_| Vec::new()).collect();
-    let mut workers = Vec::new();
-    let mut demands = vec![None; CHANNELS_MAX];
+    let (mut workers, mut ways) = (Vec::new(), Vec::new());
     for (number, worker) in config.workers.iter().enumerate() {
         let mut outlets = Vec::new();
         let progress = housekeeping.progress(format!("worker-{}", worker.name));
@@ -227,30 +224,25 @@ fn build_workers(
         if !kinds.are_none(&config.machines) {
             router = router.with_intervals(config.machines.interval_ns());
         }
-        let numbers: Vec<_> = lines.channels().iter().map(|spec| spec.number).collect();
-        let histograms = |spec: &_| stream_histograms(config, spec, &mut housekeeping.histograms);
+        let collector = &mut housekeeping.histograms;
+        let histograms = |spec: &ChannelSpec| counts::of_channel(config, spec.number, collector);
         let decoder = Worker::with_recovery(lines, end_of, limit, router, histograms)?;
-        for number in numbers {
-            demands[usize::from(number)] = Some(decoder.demands());
-        }
-        let source = intake.open(config, worker)?;
         let label = format!("worker=\"{}\"", worker.name);
-        let probes = housekeeping.probe_worker(
-            &worker.name,
-            channel_names(config, worker),
-            source.kernel_drops()?,
-        );
+        let probes = housekeeping.probe_worker(config, &worker.name);
+        let (way, changes) = handover();
+        ways.push(way);
         workers.push(WorkerStage {
-            source,
+            source: Source::none(worker),
             worker: decoder,
             packets: rings::packet_writer(config, segment, number)?,
             wire_to_worker: housekeeping.histograms.recorder_of("wire→worker", &label),
             probes,
+            changes,
             progress,
             idle: worker.idle,
         });
     }
-    Ok((workers, mailboxes, demands))
+    Ok((workers, mailboxes, ways))
 }
 
 /// Each shard between its mailboxes and its output: books, and the machines behind them.
@@ -259,10 +251,11 @@ fn build_shards(
     kinds: &MachineKinds,
     segment: &mut Segment,
     mailboxes: Mailboxes,
-    demands: &DemandsByChannel,
+    demands: &[Demands],
     housekeeping: &mut Housekeeping,
-) -> anyhow::Result<Vec<ShardStage>> {
-    let mut shards = Vec::new();
+) -> anyhow::Result<(Vec<ShardStage>, ToShards)> {
+    let (mut shards, mut ways) = (Vec::new(), Vec::new());
+    let demands = by_channel(config, demands);
     let (mut books_bytes, mut machines_bytes) = (0, 0);
     for ((number, settings), mailboxes) in config.shards.iter().enumerate().zip(mailboxes) {
         let published = &config.segment.schemas;
@@ -281,6 +274,8 @@ fn build_shards(
             .with_check(SelfCheck::new(config.check.shadow.clone()))
             .with_repairs(Repairs::new(demands.clone(), config.machines.rebuilds_max));
         books_bytes += shard.books().memory_bytes();
+        let (way, changes) = handover();
+        ways.push(way);
         shards.push(ShardStage {
             mailboxes,
             shard,
@@ -292,6 +287,7 @@ fn build_shards(
             progress: housekeeping.progress(format!("shard-{number}")),
             idle: settings.idle,
             bad_slots: 0,
+            changes,
             incidents,
             refresh: refresh(config, segment, number, housekeeping)?,
             waker: config.segment.wake_readers.then(|| segment.waker()),
@@ -303,7 +299,18 @@ fn build_shards(
         mib(books_bytes),
         mib(machines_bytes)
     );
-    Ok(shards)
+    Ok((shards, ways))
+}
+
+/// By the numbers of their channels, the ways to the workers that have them.
+fn by_channel(config: &Config, workers: &[Demands]) -> Vec<Option<Demands>> {
+    let mut demands = vec![None; CHANNELS_MAX];
+    for (worker, way) in config.workers.iter().zip(workers) {
+        for channel in config.channels_of(&worker.name) {
+            demands[usize::from(channel.number)] = Some(Arc::clone(way));
+        }
+    }
+    demands
 }
 
 /// What shows a shard's whole books, where orders are published.
@@ -345,28 +352,6 @@ fn layout(config: &Config) -> SegmentLayout {
     notices::lay_out(counts::lay_out(rings::lay_out(layout, config), config))
 }
 
-/// What times a channel.
-fn stream_histograms(
-    config: &Config,
-    spec: &ChannelSpec,
-    collector: &mut HistogramCollector,
-) -> StreamHistograms {
-    if !counts::are_channels_apart(config) {
-        return StreamHistograms::new(collector);
-    }
-    let channel = &config.channels[usize::from(spec.number)];
-    let lines: Vec<_> = channel.lines.iter().map(|line| line.name.clone()).collect();
-    StreamHistograms::of_channel(collector, &channel.name, &lines)
-}
-
-/// The names of a worker's channels and of their lines.
-fn channel_names(config: &Config, worker: &WorkerConfig) -> Vec<(String, Vec<String>)> {
-    let channels = config.channels.iter().filter(|channel| channel.worker == worker.name);
-    let lines =
-        |channel: &ChannelConfig| channel.lines.iter().map(|line| line.name.clone()).collect();
-    channels.map(|channel| (channel.name.clone(), lines(channel))).collect()
-}
-
 fn new_shard(config: &Config, sink: ShardSink) -> anyhow::Result<Shard<ShardSink>> {
     let mut shard = Shard::new(config.limits.into(), sink)?;
     for spec in Lines::of_config(config, None).channels() {
@@ -381,12 +366,6 @@ fn publishers(config: &Config) -> [u16; 256] {
         publishers[usize::from(spec.number)] = spec.publisher_id;
     }
     publishers
-}
-
-/// The interfaces on which lines arrive, each once.
-fn line_interfaces(config: &Config) -> impl Iterator<Item = &str> {
-    let lines = config.channels.iter().flat_map(|channel| &channel.lines);
-    lines.map(|line| line.interface.as_str()).collect::<BTreeSet<_>>().into_iter()
 }
 
 /// The ends of recovery of a worker's channels, by their numbers.
@@ -451,7 +430,6 @@ fn finish(
     workers: Vec<WorkerStage>,
     shards: Vec<ShardStage>,
     recovery: Option<RecoveryCounters>,
-    mut intake: Intake,
 ) -> anyhow::Result<Finished> {
     let mut summary = Summary::default();
     let mut drops = Drops::default();
@@ -465,6 +443,8 @@ fn finish(
             lost_in_rings += mailbox.undelivered();
         }
     }
+    let gone = housekeeping.reloader.take().map(Reloader::into_gone);
+    summary.add_worker(WorkerCounters::default(), &gone.unwrap_or_default());
     let mut books = Vec::new();
     let mut refresh = RefreshCounters::default();
     let stalls = housekeeping.progress.stalls();
@@ -479,7 +459,9 @@ fn finish(
         books.push(shard_books);
     }
     summary.set_books(books.iter());
-    intake.read_counters()?;
+    let attendant = housekeeping.attendant.take().context("a run has an attendant")?;
+    let intake = attendant.into_intake();
+    drops += intake.retired_drops();
     let nic_drops = housekeeping.nics.read();
     let latency = housekeeping.histograms.report();
     Ok(Finished {

@@ -13,7 +13,7 @@ use crate::repair::{Demand, Demands, demands};
 use crate::report::ChannelReport;
 use crate::router::{Mailbox, Router};
 use crate::samples::ChannelSample;
-use crate::stream::{Outlet, Stream, StreamHistograms};
+use crate::stream::{Outlet, Stream, StreamHistograms, StreamUpdate};
 use derive_more::AddAssign;
 use serde::Serialize;
 use std::sync::Arc;
@@ -44,6 +44,16 @@ pub struct WorkerCounters {
     pub over_limit_messages: u64,
     /// Packets of a destination that no line names.
     pub other_packets: u64,
+}
+
+/// Other channels and lines, as housekeeping has made them; once exchanged, what the worker had.
+pub struct ChannelChange {
+    /// All lines and channels from now on.
+    pub lines: Lines,
+    /// Those of its channels that are new, with room for all; then those that are gone.
+    pub streams: Vec<Stream>,
+    /// What changes of those that stay.
+    pub updates: Vec<StreamUpdate>,
 }
 
 /// Decodes packets and routes their events.
@@ -108,6 +118,35 @@ impl<M: Mailbox> Worker<M> {
         let outputs = Outputs { router, counters: WorkerCounters::default() };
         let demands = demands();
         Ok(Self { lines, streams, outputs, now: 0, file_messages: 0, handing_over: 0, demands })
+    }
+
+    /// Takes other channels and lines; what stays is not touched, but for its updates. The books of
+    /// channels that are gone are told so. Nothing is allocated.
+    #[cold]
+    pub fn exchange(&mut self, change: &mut ChannelChange, now: UnixNanos) {
+        self.now = self.now.max(now);
+        let ChannelChange { lines, streams: gone, updates } = change;
+        std::mem::swap(&mut self.lines, lines);
+        std::mem::swap(&mut self.streams, gone);
+        let streams = &mut self.streams;
+        for spec in self.lines.channels() {
+            let is_it = |stream: &Stream| stream.number() == spec.number;
+            if !streams.iter().any(is_it)
+                && let Some(at) = gone.iter().position(is_it)
+            {
+                streams.push(gone.swap_remove(at));
+            }
+        }
+        // In the order of the channels, by which lines name them.
+        streams.sort_unstable_by_key(Stream::number);
+        let mut out = self.outputs.outlet(now, self.now);
+        for update in updates {
+            let mut streams = streams.iter_mut();
+            if let Some(stream) = streams.find(|stream| stream.number() == update.number) {
+                stream.update(update, &mut out);
+            }
+        }
+        gone.iter_mut().for_each(|stream| stream.retire(&mut out));
     }
 
     /// Takes a whole Ethernet frame and finds its line by its destination.

@@ -8,17 +8,20 @@ use allocation_counter::measure;
 use common::{SimulatedMarket, data};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use wirebook::config::Idle;
+use wirebook::config::{Config, Idle};
+use wirebook::handover::handover;
 use wirebook::incidents::incidents;
 use wirebook::lines::{ChannelSpec, Lines};
 use wirebook::published::Published;
 use wirebook::recorder::{JournalWriter, PacketWriter};
-use wirebook::router::Router;
+use wirebook::router::{Mailbox, Router};
 use wirebook::samples::ShardProbes;
 use wirebook::shard::Shard;
 use wirebook::stages::{OutputRing, RingMailbox, ShardSink, ShardStage};
-use wirebook::worker::Worker;
+use wirebook::stream::{Stream, StreamHistograms, StreamUpdate};
+use wirebook::worker::{ChannelChange, Worker};
 use wirebook_machine::Limits;
+use wirebook_model::Event;
 use wirebook_shm::board;
 use wirebook_shm::ring::{self, Observed};
 use wirebook_telemetry::{HistogramCollector, probe};
@@ -97,6 +100,63 @@ fn the_iex_capture_through_rings_allocates_nothing() {
     through_rings(Protocol::IexDeep, &frames, 48_325);
 }
 
+const TWO_CHANNELS: &str = r#"
+[[worker]]
+name = "w"
+interface = [{ name = "lo" }]
+[[shard]]
+[[channel]]
+name = "one"
+protocol = "itch50"
+worker = "w"
+line = [{ name = "A", interface = "lo", group = "239.192.12.111", port = 26477 }]
+[[channel]]
+name = "two"
+protocol = "itch50"
+worker = "w"
+line = [{ name = "A", interface = "lo", group = "239.192.12.112", port = 26477 }]
+"#;
+
+/// Takes events to nowhere.
+struct Nowhere;
+
+impl Mailbox for Nowhere {
+    fn deliver(&mut self, _: &Event) {}
+}
+
+#[test]
+fn channels_that_come_and_go_allocate_nothing() {
+    let spec = |number| ChannelSpec { number, ..ChannelSpec::of_protocol(Protocol::Itch50) };
+    let stream = |number| {
+        let histograms = StreamHistograms::new(&mut HistogramCollector::new());
+        Stream::new(&spec(number), None, histograms, LIMITS.instruments).unwrap()
+    };
+    let router = Router::new(vec![Nowhere]);
+    let mut worker = Worker::new(lines(Protocol::Itch50), LIMITS.instruments, router).unwrap();
+    let frames = SimulatedMarket::new(72, 10, 2_000).frames;
+    let half = frames.len() / 2;
+    frames[..half].iter().for_each(|(ts_recv, frame)| worker.frame(frame, *ts_recv, 0));
+    let mut streams = Vec::with_capacity(2);
+    streams.push(stream(1));
+    let policy = wirebook_feed::Policy { lines: 8, ..spec(0).policy };
+    let update = StreamUpdate { number: 0, policy, replaced_lines: 1, servers: Some(None) };
+    let folder = common::folder();
+    let both = common::write(&folder, "wirebook.toml", TWO_CHANNELS);
+    let both = Lines::of_config(&Config::read(&both).unwrap(), None);
+    let mut more = ChannelChange { lines: both, streams, updates: vec![update] };
+    let less = Lines::any_destination(spec(0));
+    let mut less =
+        ChannelChange { lines: less, streams: Vec::with_capacity(1), updates: Vec::new() };
+    without_allocation("changes of channels", || {
+        worker.exchange(&mut more, 0);
+        worker.exchange(&mut less, 0);
+    });
+    assert_eq!(less.streams.iter().map(Stream::number).collect::<Vec<_>>(), [1]);
+    frames[half..].iter().for_each(|(ts_recv, frame)| worker.frame(frame, *ts_recv, 0));
+    let counters = (worker.counters().messages, worker.samples().next().unwrap().channel.gaps);
+    assert_eq!(counters, (2_000, 0));
+}
+
 /// A worker with the mailbox of a live run, and behind it a shard with its output ring, board,
 /// histograms and probe, turn by turn on one thread, both with their rings to the recorder: only the
 /// source and the waiting are left out.
@@ -124,6 +184,7 @@ fn through_rings(protocol: Protocol, frames: &Frames, messages: u64) {
         probes: ShardProbes { shard: shard_probe, machines: Vec::new() },
         idle: Idle::Spin,
         bad_slots: 0,
+        changes: handover().1,
         incidents: incidents(0, Vec::new()).0,
         refresh: None,
         waker: None,

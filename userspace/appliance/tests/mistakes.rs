@@ -251,6 +251,7 @@ fn a_missing_interface_is_named() {
     let Some(wire) = wire(1, 1) else { return };
     for options in ["", "source = \"socket\""] {
         let config = config(options) + &channel(0, "itch50", "239.1.2.3:9000", "");
+        let config = config.replacen("[limits]", "[intake]\nwait_s = 0\n[limits]", 1);
         let mut appliance = Appliance::spawn(&wire, &config.replace("rx0", "nic7"), &[]);
         assert_eq!(appliance.wait().code(), Some(1));
         assert_says(&appliance.log(), &["wirebook: ", "interface", "nic7"]);

@@ -112,6 +112,24 @@ fn one_percent_loss_on_each_line_is_repaired_by_retransmission() {
     assert!(live["duplicates"].as_u64().unwrap() > 0, "{live:#}");
 }
 
+/// Servers at which nobody is, until a reload names those of the venue.
+#[test]
+fn gaps_are_repaired_by_servers_that_a_reload_names() {
+    let Some(pair) = exchange_wire() else { return };
+    let wrong = config(&only_retransmit(&[OTHER_RETRANSMIT]));
+    let appliance = Appliance::start(&pair, &wrong, &["--until-end-of-session"]);
+    let truth = thread::scope(|scope| {
+        let options = ["--loss", "0.01", "--dead", "b:0-", "--retransmit", RETRANSMIT];
+        let exchange = scope.spawn(|| exchange(&pair, &options));
+        appliance.await_packets(100);
+        appliance.reloaded(&config(&only_retransmit(&[RETRANSMIT])));
+        exchange.join().unwrap()
+    });
+    let live = appliance.finish();
+    assert_nothing_lost(&live, &truth);
+    assert!(live["arbitration"]["retransmitted_messages"].as_u64().unwrap() > 0, "{live:#}");
+}
+
 #[test]
 fn line_b_dead_from_the_start_is_repaired_by_retransmission() {
     let options = ["--loss", "0.01", "--dead", "b:0-", "--retransmit", RETRANSMIT];

@@ -9,6 +9,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use wirebook::config::Idle;
+use wirebook::handover::handover;
 use wirebook::incidents::incidents;
 use wirebook::lines::{ChannelSpec, Lines};
 use wirebook::progress::{Awaits, Progress, ProgressWatch, Told};
@@ -61,6 +62,7 @@ fn stages_into<S: Output>(
         progress,
         idle: Idle::SpinThenYield,
         bad_slots: 0,
+        changes: handover().1,
         incidents: incidents(0, Vec::new()).0,
         refresh: None,
         waker: None,

@@ -86,7 +86,8 @@ nothing; the samples go into the next interval that can be written.
 fn reference() -> String {
     let mut page = HEAD.to_owned();
     for family in FAMILIES {
-        let mut labels: Vec<String> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+        let mut labels: Vec<String> =
+            family.labels.iter().map(|label| format!("`{label}`")).collect();
         let mut help = family.help.to_owned();
         if let Of::Counters(by, values) = family.of {
             labels.push(format!("`{by}`"));
@@ -109,7 +110,10 @@ fn the_reference_is_made_of_the_table() {
     }
     let found = read("docs/metrics.md");
     let parted = found.lines().zip(expected.lines()).find(|(found, expected)| found != expected);
-    assert!(found == expected, "docs/metrics.md is old (WIREBOOK_WRITE_DOCS=1 writes it): {parted:?}");
+    assert!(
+        found == expected,
+        "docs/metrics.md is old (WIREBOOK_WRITE_DOCS=1 writes it): {parted:?}"
+    );
 }
 
 /// Whatever an expression names with our prefix, but for quoted text.
@@ -158,13 +162,18 @@ fn alerts_ask_for_what_there_is_and_say_what_to_do() {
             assert!(is_told(&metric), "{name} asks for {metric}");
             asked += 1;
         }
-        assert!(["{ severity: critical }", "{ severity: warning }"].contains(&told("labels")), "{name}");
+        assert!(
+            ["{ severity: critical }", "{ severity: warning }"].contains(&told("labels")),
+            "{name}"
+        );
         assert!(told("summary").len() > 20, "{name}");
         assert_eq!(told("runbook_url"), format!("docs/runbook.md#{}", name.to_lowercase()));
         assert!(tests.contains(&format!("name: {name}\n")), "{name} is not tested");
-        let section = runbook.split("\n## ").find(|section| section.starts_with(&format!("{name}\n")));
+        let section =
+            runbook.split("\n## ").find(|section| section.starts_with(&format!("{name}\n")));
         let section = section.unwrap_or_else(|| panic!("no section of the runbook for {name}"));
-        for part in ["**Means:**", "**A trader sees:**", "**Look at:**", "**Mend:**", "**Clears:**"] {
+        for part in ["**Means:**", "**A trader sees:**", "**Look at:**", "**Mend:**", "**Clears:**"]
+        {
             assert!(section.contains(part), "{name}: no {part}");
         }
     }
@@ -172,7 +181,10 @@ fn alerts_ask_for_what_there_is_and_say_what_to_do() {
     // And no section without its alert.
     let sections = runbook.split("\n## ").skip(1).filter_map(|section| section.lines().next());
     for section in sections.filter(|section| section.starts_with("Wirebook")) {
-        assert!(alerts.iter().any(|(name, _)| name == section), "the runbook has no alert {section}");
+        assert!(
+            alerts.iter().any(|(name, _)| name == section),
+            "the runbook has no alert {section}"
+        );
     }
 }
 
@@ -220,20 +232,30 @@ fn panels_of_the_dashboard_ask_for_what_there_is() {
 #[test]
 fn rules_are_what_prometheus_takes_and_each_fires_alone() {
     let folder = place("deploy/prometheus");
-    for arguments in [["check", "rules", "wirebook.rules.yml"], ["test", "rules", "wirebook.rules.test.yml"]] {
-        let Ok(output) = Command::new("promtool").args(arguments).current_dir(&folder).output() else {
-            let required = std::env::var_os("WIREBOOK_REQUIRE_PRIVILEGED").is_some_and(|v| v == "1");
+    for arguments in
+        [["check", "rules", "wirebook.rules.yml"], ["test", "rules", "wirebook.rules.test.yml"]]
+    {
+        let Ok(output) = Command::new("promtool").args(arguments).current_dir(&folder).output()
+        else {
+            let required =
+                std::env::var_os("WIREBOOK_REQUIRE_PRIVILEGED").is_some_and(|v| v == "1");
             assert!(!required, "must not be skipped: there is no promtool");
             eprintln!("SKIP: there is no promtool (apt-get install prometheus)");
             return;
         };
-        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        let said =
+            String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}");
     }
 }
 
 #[test]
 fn counters_of_a_family_have_its_labels() {
-    assert!(FAMILIES.iter().filter(|family| family.kind == Kind::Counter).all(|family| family.counters().count() > 0));
+    assert!(
+        FAMILIES
+            .iter()
+            .filter(|family| family.kind == Kind::Counter)
+            .all(|family| family.counters().count() > 0)
+    );
     let _: fn(&Family) -> String = Family::exported_name;
 }

@@ -68,11 +68,9 @@ pub struct Channel<S> {
 impl<S: Copy + Eq> Channel<S> {
     /// A channel of which nothing has arrived.
     pub fn new(policy: Policy) -> Self {
-        let means =
-            Means { retransmit: policy.retransmit.is_some(), snapshot: policy.snapshot.is_some() };
         Self {
             policy,
-            means,
+            means: Means::of(&policy),
             guards: Guards::default(),
             sessions: Sessions::new(),
             doubt: Doubt::new(policy.doubt, policy.window.bytes),
@@ -94,6 +92,40 @@ impl<S: Copy + Eq> Channel<S> {
             troubled_ns: None,
             snapshot_is_open: false,
         }
+    }
+
+    /// Keeps to another policy from now on, with all that is known so far. The window and the memory
+    /// of arrivals keep their size; up to eight lines, nothing is allocated. Where servers come or go,
+    /// [`Channel::servers_changed`] is to follow.
+    pub fn set_policy(&mut self, policy: Policy) {
+        let Policy { window, arrivals, .. } = self.policy;
+        self.policy = Policy { window, arrivals, ..policy };
+        self.means = Means::of(&policy);
+        self.lines.set_count(policy.lines);
+    }
+
+    /// Another line has this place from now on: it has brought nothing yet.
+    pub fn replace_line(&mut self, line: u8) {
+        self.lines.replace(line);
+    }
+
+    /// What was asked for will not be answered: there are other servers now, or none. It is asked for
+    /// again where the policy has somebody to ask.
+    pub fn servers_changed(&mut self, now_ns: u64, sink: &mut impl Sink<S>) {
+        match self.state {
+            State::Recovering(Recovery::Retransmit) if self.means.retransmit => {
+                self.ask_from = self.next;
+            }
+            State::Recovering(Recovery::Retransmit) => {
+                self.step(Input::Overdue, now_ns, sink);
+            }
+            State::Recovering(Recovery::Snapshot) => {
+                self.step(Input::Over, now_ns, sink);
+                self.step(Input::Retry, now_ns, sink);
+            }
+            State::Idle | State::Live | State::Gapped | State::Stale => return,
+        }
+        self.settle(now_ns, sink);
     }
 
     /// Takes a packet.

@@ -11,6 +11,9 @@ use std::ops::Range;
 /// How many ranges of messages that no line brought in time are remembered.
 const MISSED_RANGES: usize = 8;
 
+/// Lines for which there is room, so that a policy that comes later may have more of them.
+const LINES_ROOM: u8 = 8;
+
 /// What one line has brought since the channel began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LineCounters {
@@ -75,12 +78,26 @@ pub(crate) enum Repeat {
 
 impl Lines {
     pub(crate) fn new(lines: u8, arrivals: usize) -> Self {
+        let mut room = Vec::with_capacity(usize::from(lines.max(LINES_ROOM)));
+        room.resize(usize::from(lines), Line::default());
         Self {
-            lines: vec![Line::default(); usize::from(lines)],
+            lines: room,
             arrivals: vec![NEVER; arrivals.max(1).next_power_of_two()].into_boxed_slice(),
             missed: std::array::from_fn(|_| 0..0),
             oldest_missed: 0,
             newest: 0,
+        }
+    }
+
+    /// There are so many lines from now on; those that stay keep what they have brought.
+    pub(crate) fn set_count(&mut self, lines: u8) {
+        self.lines.resize(usize::from(lines), Line::default());
+    }
+
+    /// Another line has this place from now on.
+    pub(crate) fn replace(&mut self, line: u8) {
+        if let Some(line) = self.lines.get_mut(usize::from(line)) {
+            *line = Line::default();
         }
     }
 

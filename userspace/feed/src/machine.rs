@@ -25,6 +25,7 @@
 //! is the next one down. A gap whose time is over when it is found passes Gapped by. A new session
 //! starts from Idle, whatever the state was.
 
+use crate::policy::Policy;
 use wirebook_model::BookState;
 
 /// Where a channel stands.
@@ -80,6 +81,10 @@ pub(crate) struct Means {
 }
 
 impl Means {
+    pub(crate) fn of(policy: &Policy) -> Self {
+        Self { retransmit: policy.retransmit.is_some(), snapshot: policy.snapshot.is_some() }
+    }
+
     pub(crate) fn any(self) -> bool {
         self.retransmit || self.snapshot
     }

@@ -145,6 +145,16 @@ impl Books {
         self.channels[usize::from(channel)].quotes_restore = restore;
     }
 
+    /// The channel is no longer received, or it is again. In between its books are stale, whatever is
+    /// said of them; afterwards they wait to be told what they are.
+    pub fn set_retired(&mut self, channel: u8, retired: bool) {
+        self.channels[usize::from(channel)].retired = retired;
+        if retired {
+            self.set_quotes_restore(channel, false);
+            self.set_channel_state(channel, BookState::Stale);
+        }
+    }
+
     /// Says of an instrument's book what a sink learnt as [`BookSink::over_limit`]: for books that are
     /// kept from records, which do not tell what was kept out.
     pub fn set_over_limit(&mut self, channel: u8, instrument_id: u32) {
@@ -325,9 +335,13 @@ impl Books {
             }
             return;
         }
-        self.channels[usize::from(header.channel)].state = state;
+        self.set_channel_state(header.channel, state);
+    }
+
+    fn set_channel_state(&mut self, channel: u8, state: BookState) {
+        self.channels[usize::from(channel)].state = state;
         for number in 0..self.books.len() as u32 {
-            if self.books[number as usize].channel == header.channel {
+            if self.books[number as usize].channel == channel {
                 self.set_book_state(number, state);
             }
         }
@@ -335,10 +349,15 @@ impl Books {
 
     fn set_book_state(&mut self, number: u32, state: BookState) {
         let book = &mut self.books[number as usize];
-        if !book.quarantined {
-            book.set_state(state);
-            self.mark_changed(number);
+        if book.quarantined {
+            return;
         }
+        if self.channels[usize::from(book.channel)].retired {
+            book.set_stale(StaleReason::Removed);
+        } else {
+            book.set_state(state);
+        }
+        self.mark_changed(number);
     }
 
     fn define(&mut self, header: &EventHeader, definition: &Definition) {

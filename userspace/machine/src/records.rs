@@ -19,6 +19,8 @@ pub(crate) struct Channel {
     pub(crate) publisher_id: u16,
     /// Quotes of both sides make a book live again.
     pub(crate) quotes_restore: bool,
+    /// It is no longer received: its books are stale, whatever is said of them.
+    pub(crate) retired: bool,
     /// State of books that are created from now on.
     pub(crate) state: BookState,
     /// Whether orders gather without meeting in them.
@@ -33,6 +35,7 @@ impl Default for Channel {
         Self {
             publisher_id: 0,
             quotes_restore: false,
+            retired: false,
             state: BookState::Live,
             gathering: false,
             packet,

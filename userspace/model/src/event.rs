@@ -61,6 +61,8 @@ pub enum StaleReason {
     Fault = 4,
     /// The book was not what the model book beside it was.
     SelfCheck = 5,
+    /// Its channel is no longer received.
+    Removed = 6,
 }
 
 impl StaleReason {
@@ -73,11 +75,13 @@ impl StaleReason {
             3 => Some(Self::Limit),
             4 => Some(Self::Fault),
             5 => Some(Self::SelfCheck),
+            6 => Some(Self::Removed),
             _ => None,
         }
     }
 
-    /// The name shown to users: `none`, `gap`, `unknown-order`, `limit`, `fault` or `self-check`.
+    /// The name shown to users: `none`, `gap`, `unknown-order`, `limit`, `fault`, `self-check` or
+    /// `removed`.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -86,6 +90,7 @@ impl StaleReason {
             Self::Limit => "limit",
             Self::Fault => "fault",
             Self::SelfCheck => "self-check",
+            Self::Removed => "removed",
         }
     }
 }

@@ -73,6 +73,31 @@ pub enum XdpError {
     },
 }
 
+impl XdpError {
+    /// Whether it may pass by itself: an interface that is not there yet or is down, a queue or an
+    /// interface that another process, or one that has just died, still holds.
+    pub fn may_pass(&self) -> bool {
+        let passes = |source: &io::Error| {
+            let errors = [libc::ENODEV, libc::ENXIO, libc::ENETDOWN, libc::EBUSY];
+            source.raw_os_error().is_some_and(|errno| errors.contains(&errno))
+        };
+        match self {
+            Self::Interface { source, .. }
+            | Self::Bind { source, .. }
+            | Self::Join { source, .. } => passes(source),
+            Self::Steering(error) => error.may_pass(),
+            Self::Size { .. } | Self::Umem { .. } | Self::Udp { .. } => false,
+        }
+    }
+}
+
+impl XdpError {
+    /// Whether another socket holds the queue.
+    pub fn is_busy_queue(&self) -> bool {
+        matches!(self, Self::Bind { source, .. } if source.raw_os_error() == Some(libc::EBUSY))
+    }
+}
+
 fn interface_refusal(source: &io::Error) -> &'static str {
     match source.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => "expected the capability CAP_NET_RAW to send on it",

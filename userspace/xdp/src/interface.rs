@@ -65,6 +65,22 @@ impl Interface {
         Ok(served)
     }
 
+    /// Steers the frames of one more line, or the same under another index.
+    ///
+    /// # Errors
+    /// [`XdpError::Steering`].
+    pub fn set_line(&mut self, key: LineKey, line: u16) -> Result<(), XdpError> {
+        Ok(self.steering.set_line(key, line)?)
+    }
+
+    /// Gives the frames of a line back to the kernel.
+    ///
+    /// # Errors
+    /// [`XdpError::Steering`].
+    pub fn remove_line(&mut self, key: LineKey) -> Result<(), XdpError> {
+        Ok(self.steering.remove_line(key)?)
+    }
+
     /// What the steering program did so far.
     ///
     /// # Errors

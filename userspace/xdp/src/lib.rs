@@ -15,6 +15,10 @@
 //! 4. [`Memberships::join`]: switches begin to send. Last, so that no packet
 //!    arrives before its socket.
 //!
+//! While packets come, lines and groups come and go ([`Interface::set_line`],
+//! [`Memberships::follow`]), and so do sockets, which are opened beside a running receiver and then
+//! handed to it ([`Receiver::exchange`]).
+//!
 //! [`UdpReceiver`] takes the place of the first three on a host without XDP
 //! rights, at the price of the kernel's socket path.
 //!
@@ -25,6 +29,7 @@ mod bind;
 mod clock;
 mod error;
 mod frames;
+mod holders;
 mod interface;
 mod join;
 mod queue;
@@ -37,6 +42,7 @@ mod xdp_sender;
 
 pub use bind::{BindMode, SocketConfig, SocketReport};
 pub use error::XdpError;
+pub use holders::socket_holders;
 pub use interface::Interface;
 pub use join::{Membership, Memberships};
 pub use receiver::{BATCH_MAX, Receiver, RxPacket, Steered};

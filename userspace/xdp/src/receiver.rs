@@ -36,7 +36,7 @@ pub struct RxPacket<'frame> {
     /// What the steering program found out, or None where the driver cannot
     /// carry metadata: then the bytes are to be parsed.
     pub steered: Option<Steered>,
-    /// Index of the socket in the list given to [`Receiver::open`].
+    /// Index of the socket in the list given to [`Receiver::open`], as long as none is exchanged.
     pub socket: usize,
 }
 
@@ -65,6 +65,39 @@ impl Receiver {
         let waiting = WaitSet::new(queues.iter().map(|queue| queue.fd().as_raw_fd()));
         let receiver = Self { queues, waiting, tai_offset: TaiOffset::read() };
         Ok((receiver, reports))
+    }
+
+    /// A receiver without sockets, and with room for so many: what [`Receiver::exchange`] fills.
+    pub fn with_room(sockets: usize) -> Self {
+        Self {
+            queues: Vec::with_capacity(sockets),
+            waiting: WaitSet::with_room(sockets),
+            tai_offset: TaiOffset::read(),
+        }
+    }
+
+    /// Gives `other` all sockets on `interface`, and takes those that it holds. Nothing is allocated
+    /// as long as either has room; no packet of another socket is touched. No system call.
+    pub fn exchange(&mut self, interface: &str, other: &mut Self) {
+        let taken = other.queues.len();
+        let mut at = 0;
+        while at < self.queues.len() {
+            if self.queues[at].report.interface == interface {
+                other.queues.push(self.queues.remove(at));
+            } else {
+                at += 1;
+            }
+        }
+        self.queues.extend(other.queues.drain(..taken));
+        for receiver in [self, other] {
+            receiver.waiting.set(receiver.queues.iter().map(|queue| queue.fd().as_raw_fd()));
+        }
+    }
+
+    /// Makes room for so many more sockets, which [`Receiver::exchange`] may bring.
+    pub fn reserve(&mut self, sockets: usize) {
+        self.queues.reserve_exact(sockets);
+        self.waiting.reserve(self.queues.len() + sockets);
     }
 
     /// Gives up to `max` (and [`BATCH_MAX`]) packets of each socket to the

@@ -125,15 +125,47 @@ impl UdpReceiver {
             report.receive_buffer_bytes = report.receive_buffer_bytes.min(buffer_bytes);
             sockets.push(LineSocket { socket, line: line.line, dropped_seen: 0 });
         }
-        let receiver = Self {
-            waiting: WaitSet::new(sockets.iter().map(|line| line.socket.as_raw_fd())),
-            lines: sockets,
-            payloads: vec![0; BATCH_MAX * payload_bytes_max].into_boxed_slice(),
-            payload_bytes_max,
+        let mut receiver = Self::with_room(sockets.len(), options);
+        receiver.waiting.set(sockets.iter().map(|line| line.socket.as_raw_fd()));
+        receiver.lines = sockets;
+        Ok((receiver, report))
+    }
+
+    /// A receiver without sockets, and with room for so many: what [`UdpReceiver::exchange`] fills.
+    pub fn with_room(sockets: usize, options: &UdpOptions) -> Self {
+        Self {
+            lines: Vec::with_capacity(sockets),
+            waiting: WaitSet::with_room(sockets),
+            payloads: vec![0; BATCH_MAX * options.payload_bytes_max].into_boxed_slice(),
+            payload_bytes_max: options.payload_bytes_max,
             controls: Box::new([Control::EMPTY; BATCH_MAX]),
             statistics: UdpStatistics::default(),
-        };
-        Ok((receiver, report))
+        }
+    }
+
+    /// Gives `other` the sockets of the lines of which `is_given_up` says so, and takes those that it
+    /// holds. Nothing is allocated as long as either has room, and what was counted stays here. No
+    /// system call.
+    pub fn exchange(&mut self, mut is_given_up: impl FnMut(u16) -> bool, other: &mut Self) {
+        let taken = other.lines.len();
+        let mut at = 0;
+        while at < self.lines.len() {
+            if is_given_up(self.lines[at].line) {
+                other.lines.push(self.lines.remove(at));
+            } else {
+                at += 1;
+            }
+        }
+        self.lines.extend(other.lines.drain(..taken));
+        for receiver in [self, other] {
+            receiver.waiting.set(receiver.lines.iter().map(|line| line.socket.as_raw_fd()));
+        }
+    }
+
+    /// Makes room for so many more sockets, which [`UdpReceiver::exchange`] may bring.
+    pub fn reserve(&mut self, sockets: usize) {
+        self.lines.reserve_exact(sockets);
+        self.waiting.reserve(self.lines.len() + sockets);
     }
 
     /// Gives up to `max` (and [`BATCH_MAX`]) payloads of each line to the

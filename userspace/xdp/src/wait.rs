@@ -1,5 +1,5 @@
 //! Sleeping until one of several sockets is readable.
-#![allow(unsafe_code, reason = "poll(2) on a set that is built once")]
+#![allow(unsafe_code, reason = "poll(2) on a set that is kept")]
 
 use std::io;
 use std::os::fd::RawFd;
@@ -11,8 +11,23 @@ pub(crate) struct WaitSet(Vec<libc::pollfd>);
 
 impl WaitSet {
     pub(crate) fn new(sockets: impl Iterator<Item = RawFd>) -> Self {
-        let entry = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
         Self(sockets.map(entry).collect())
+    }
+
+    /// An empty set with room for so many sockets.
+    pub(crate) fn with_room(sockets: usize) -> Self {
+        Self(Vec::with_capacity(sockets))
+    }
+
+    /// Makes room for so many sockets in all.
+    pub(crate) fn reserve(&mut self, sockets: usize) {
+        self.0.reserve_exact(sockets.saturating_sub(self.0.len()));
+    }
+
+    /// Waits for these sockets from now on.
+    pub(crate) fn set(&mut self, sockets: impl Iterator<Item = RawFd>) {
+        self.0.clear();
+        self.0.extend(sockets.map(entry));
     }
 
     /// True when a socket is readable, false after `timeout` (whole
@@ -32,4 +47,8 @@ impl WaitSet {
             error => Err(error),
         }
     }
+}
+
+fn entry(fd: RawFd) -> libc::pollfd {
+    libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
 }

@@ -12,12 +12,15 @@ use std::process::ExitCode;
 /// # Errors
 /// Fails where the configuration, the directory, the host or a thread fails.
 pub fn run(args: &RecordArgs) -> anyhow::Result<ExitCode> {
-    let config = Config::read_changed(&args.run.config, |config| {
-        let mut record =
-            config.record.take().unwrap_or_else(|| RecordConfig::new(args.dir.clone()));
-        record.dir.clone_from(&args.dir);
-        record.packets |= args.packets;
-        config.record = Some(record);
-    })?;
-    run::run_with(config, &args.run)
+    let (file, dir, packets) = (args.run.config.clone(), args.dir.clone(), args.packets);
+    let read = move || {
+        Config::read_changed(&file, |config| {
+            let record = config.record.take();
+            let mut record = record.unwrap_or_else(|| RecordConfig::new(dir.clone()));
+            record.dir.clone_from(&dir);
+            record.packets |= packets;
+            config.record = Some(record);
+        })
+    };
+    run::run_with(read, &args.run)
 }

@@ -2,9 +2,11 @@
 
 use crate::appliance::Appliance;
 use crate::cli::RunArgs;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::housekeeping::Duties;
+use crate::log;
 use crate::recorder::RecorderCounters;
+use crate::reload::Reread;
 use crate::topology::Finished;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -14,18 +16,25 @@ use std::process::ExitCode;
 /// # Errors
 /// Fails where the configuration, the host or a thread fails.
 pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
-    run_with(Config::read(&args.config)?, args)
+    let file = args.config.clone();
+    run_with(move || Config::read(&file), args)
 }
 
-/// The same with a configuration that has been read.
+/// The same with a configuration that is read by `read`, also for a reload.
 ///
 /// # Errors
-/// Fails where the host or a thread fails.
-pub fn run_with(config: Config, args: &RunArgs) -> anyhow::Result<ExitCode> {
+/// Fails where the configuration, the host or a thread fails.
+pub fn run_with(
+    read: impl Fn() -> Result<Config, ConfigError> + Send + Sync + 'static,
+    args: &RunArgs,
+) -> anyhow::Result<ExitCode> {
+    let config = read()?;
+    log::set_level(config.log.level);
     let appliance = Appliance::new(config).duties(Duties {
         watch: args.watch.clone(),
         until_end_of_session: args.until_end_of_session,
         ready_file: args.ready_file.clone(),
+        reread: Some(Reread::new(read)),
     });
     if args.check {
         appliance.check()?;

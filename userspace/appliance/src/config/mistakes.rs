@@ -15,6 +15,7 @@ impl Config {
         self.mistake_in_counts()
             .or_else(|| self.mistake_in_names())
             .or_else(|| self.machines.mistake())
+            .or_else(|| self.intake.mistake())
             .or_else(|| self.supervision.mistake())
             .or_else(|| self.metrics.mistake())
             .or_else(|| self.workers.iter().find_map(WorkerConfig::mistake))

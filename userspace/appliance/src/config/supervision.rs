@@ -6,7 +6,7 @@ use std::time::Duration;
 use wirebook_machine::{Supervision, machines};
 
 /// The self-check.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckConfig {
     /// Symbols or instrument ids of the books.
@@ -15,7 +15,7 @@ pub struct CheckConfig {
 }
 
 /// The machines behind each book.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct MachinesConfig {
     /// Their names, in the order of the chain: those of the example, and a program's own.
@@ -32,7 +32,7 @@ pub struct MachinesConfig {
 }
 
 /// The supervision of threads.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct SupervisionConfig {
     /// How long a thread may go without a new cycle before it is reported, in milliseconds.

@@ -20,7 +20,7 @@ use wirebook_wire::soupbintcp::LoginRequest;
 const WAIT_MS_MAX: u64 = 3_600_000;
 
 /// How a channel's gaps are healed. Without servers they are not.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecoveryConfig {
     /// How long a gap waits for the other line before anything is asked for.
@@ -73,7 +73,7 @@ pub enum Unhealed {
 }
 
 /// A re-request server.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct RetransmitServer {
     /// Its address and UDP port.
@@ -82,7 +82,7 @@ pub struct RetransmitServer {
 }
 
 /// A snapshot server.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct SnapshotServer {
     /// Its address and TCP port.
@@ -105,7 +105,7 @@ pub struct SnapshotServer {
 }
 
 /// A password; not to be seen in logs.
-#[derive(Clone, Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema, PartialEq)]
 #[serde(transparent)]
 pub struct Password(pub String);
 

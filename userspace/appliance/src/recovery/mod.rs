@@ -26,6 +26,7 @@ pub use counters::RecoveryCounters;
 
 use crate::progress::{Awaits, Progress};
 use config::{LoginConfigError, RecoveryConfig};
+use crossbeam_queue::ArrayQueue;
 use limited::Limited;
 use link::{Answer, Order, RecoveryEnd, Request, WorkerEnd};
 use nix::errno::Errno;
@@ -34,6 +35,7 @@ use retransmit::RetransmitClient;
 use snapshot::{SnapshotClient, SnapshotFailure};
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use wirebook_telemetry::Probe;
@@ -60,17 +62,41 @@ pub enum RecoveryError {
     Login(#[from] LoginConfigError),
 }
 
+/// How long the thread sleeps where no channel has servers.
+const SLEEP_UNUSED: Duration = Duration::from_millis(50);
+
+/// Changes that may be on their way to the thread.
+const CHANGES_MAX: usize = 16;
+
 /// The recovery of all channels.
 #[derive(Debug)]
 pub struct Recovery {
     channels: Vec<Channel>,
+    changes: Changes,
+    /// What channels had counted that are gone.
+    retired: RecoveryCounters,
+    /// True once there was a channel.
+    is_used: bool,
     datagram: Box<[u8]>,
     began: Instant,
     progress: Progress,
 }
 
+/// The way by which channels come and go while the thread runs.
+pub type Changes = Arc<ArrayQueue<Change>>;
+
+/// A channel that comes to the recovery thread, or goes.
 #[derive(Debug)]
-struct Channel {
+pub enum Change {
+    /// It has servers now.
+    Add(Box<Channel>),
+    /// The channel of this name has none any more; before it comes back with others, too.
+    Remove(String),
+}
+
+/// The servers of one channel, with their sockets.
+#[derive(Debug)]
+pub struct Channel {
     name: String,
     link: RecoveryEnd,
     retransmit: Option<RetransmitClient>,
@@ -92,8 +118,20 @@ impl Recovery {
     /// Recovery of no channel.
     pub fn new() -> Self {
         let datagram = vec![0; DATAGRAM_BYTES].into_boxed_slice();
-        let (began, progress) = (Instant::now(), Progress::default());
-        Self { channels: Vec::new(), datagram, began, progress }
+        Self {
+            channels: Vec::new(),
+            changes: Arc::new(ArrayQueue::new(CHANGES_MAX)),
+            retired: RecoveryCounters::default(),
+            is_used: false,
+            datagram,
+            began: Instant::now(),
+            progress: Progress::default(),
+        }
+    }
+
+    /// The way by which channels come and go while the thread runs.
+    pub fn changes(&self) -> Changes {
+        Arc::clone(&self.changes)
     }
 
     /// Says by `progress` that it moves.
@@ -106,21 +144,14 @@ impl Recovery {
     /// # Errors
     /// [`RecoveryError`] where a socket cannot be opened or a password not be read.
     pub fn add(&mut self, name: &str, config: &RecoveryConfig) -> Result<WorkerEnd, RecoveryError> {
-        let (worker, link) = link::link();
-        self.channels.push(Channel {
-            name: name.to_owned(),
-            link,
-            retransmit: RetransmitClient::open(config)?,
-            snapshot: SnapshotClient::new(config)?,
-            counters: RecoveryCounters::default(),
-            limited: Limited::default(),
-        });
+        let (worker, channel) = Channel::open(name, config)?;
+        self.change(Change::Add(Box::new(channel)));
         Ok(worker)
     }
 
-    /// True where there is nothing to run for.
-    pub fn is_empty(&self) -> bool {
-        self.channels.is_empty()
+    /// True once a channel has had servers.
+    pub fn is_used(&self) -> bool {
+        self.is_used
     }
 
     /// Serves all channels until `stop`; then logs out everywhere.
@@ -130,6 +161,9 @@ impl Recovery {
             self.progress.awaits(Awaits::Servers);
             self.wait();
             self.progress.awaits(Awaits::Nothing);
+            while let Some(change) = self.changes.pop() {
+                self.change(change);
+            }
             self.serve();
             probe.answer(|| self.counters());
         }
@@ -139,7 +173,7 @@ impl Recovery {
 
     /// What has been counted, over all channels.
     pub fn counters(&self) -> RecoveryCounters {
-        let mut total = RecoveryCounters::default();
+        let mut total = self.retired;
         self.channels.iter().for_each(|channel| total += channel.counters);
         total
     }
@@ -147,6 +181,26 @@ impl Recovery {
     /// The name of each channel and what it has counted.
     pub fn channels(&self) -> impl Iterator<Item = (&str, RecoveryCounters)> {
         self.channels.iter().map(|channel| (channel.name.as_str(), channel.counters))
+    }
+
+    fn change(&mut self, change: Change) {
+        match change {
+            Change::Add(channel) => {
+                self.is_used = true;
+                self.channels.push(*channel);
+            }
+            Change::Remove(name) => {
+                let now_ns = self.now_ns();
+                self.channels.retain_mut(|channel| {
+                    let stays = channel.name != name;
+                    if !stays {
+                        channel.end(now_ns);
+                        self.retired += channel.counters;
+                    }
+                    stays
+                });
+            }
+        }
     }
 
     fn serve(&mut self) {
@@ -159,7 +213,8 @@ impl Recovery {
     /// Sleeps until a socket has something, or for a moment.
     fn wait(&self) {
         let mut sockets: Vec<_> = self.channels.iter().flat_map(Channel::sockets).collect();
-        let timeout = PollTimeout::try_from(SLEEP).unwrap_or(PollTimeout::ZERO);
+        let sleep = if self.channels.is_empty() { SLEEP_UNUSED } else { SLEEP };
+        let timeout = PollTimeout::try_from(sleep).unwrap_or(PollTimeout::ZERO);
         match poll(&mut sockets, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             // Out of memory, or more sockets than the limit allows: the work is done all the same.
@@ -179,6 +234,23 @@ impl Default for Recovery {
 }
 
 impl Channel {
+    /// A channel with its sockets, and its worker's end.
+    ///
+    /// # Errors
+    /// [`RecoveryError`] where a socket cannot be opened or a password not be read.
+    pub fn open(name: &str, config: &RecoveryConfig) -> Result<(WorkerEnd, Self), RecoveryError> {
+        let (worker, link) = link::link();
+        let channel = Self {
+            name: name.to_owned(),
+            link,
+            retransmit: RetransmitClient::open(config)?,
+            snapshot: SnapshotClient::new(config)?,
+            counters: RecoveryCounters::default(),
+            limited: Limited::default(),
+        };
+        Ok((worker, channel))
+    }
+
     fn serve(&mut self, datagram: &mut [u8], now_ns: u64) {
         while let Some(order) = self.link.order() {
             match order {

@@ -150,7 +150,7 @@ impl<M: Mailbox> Apply<'_, '_, M> {
 
     /// The channel is not live any more, or follows another session, and needs the link itself: a
     /// repair under way is called off.
-    fn call_off_repair(&mut self, sequence: u64) {
+    pub(super) fn call_off_repair(&mut self, sequence: u64) {
         if let Some(instrument_id) = self.reader.repair {
             self.end_repair();
             self.tell_book(instrument_id, sequence, PUT_OFF, 0);

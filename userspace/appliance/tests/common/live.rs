@@ -15,7 +15,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use tempfile::TempDir;
-use wirebook_shm::SegmentView;
+use wirebook_shm::{SegmentView, names};
 
 /// An exchange's and an appliance's namespace with `links` links of `queues` queues between them:
 /// `tx0` to `rx0`, `tx1` to `rx1`.
@@ -76,10 +76,61 @@ impl Appliance {
     /// The same with a command that takes what `wirebook run` takes.
     pub(crate) fn start_command(pair: &Pair, name: &str, config: &str, options: &[&str]) -> Self {
         let mut appliance = Self::spawn_command(pair, name, config, options);
-        let ready = appliance.folder.path().join("ready");
-        let up = within(PATIENCE, || ready.exists() || !appliance.is_running());
-        assert!(up && ready.exists(), "not ready: {}", appliance.log());
+        appliance.await_ready();
         appliance
+    }
+
+    /// Waits until packets can be received.
+    pub(crate) fn await_ready(&mut self) {
+        let up = within(PATIENCE, || self.is_ready() || !self.is_running());
+        assert!(up && self.is_ready(), "not ready: {}", self.log());
+    }
+
+    /// True once packets can be received.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.folder.path().join("ready").exists()
+    }
+
+    /// Its configuration file, to be written anew.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.path().join("wirebook.toml")
+    }
+
+    /// Where readers get its segment, if the test names no other place.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
+    /// Writes another configuration, and sends SIGHUP.
+    pub(crate) fn write_and_reload(&self, config: &str) {
+        let file = self.config();
+        let running = fs::read_to_string(&file).unwrap();
+        // The socket stays where it is.
+        let socket = running.lines().find(|line| line.starts_with("socket = ")).unwrap();
+        let config = config.replacen("[segment]\n", &format!("[segment]\n{socket}\n"), 1);
+        fs::write(&file, config).unwrap();
+        self.signal(Signal::SIGHUP);
+    }
+
+    /// The same, and gives what the appliance says of it.
+    pub(crate) fn reload(&self, config: &str) -> String {
+        let before = self.log().len();
+        self.write_and_reload(config);
+        let told = || self.log()[before..].contains("configuration ");
+        assert!(within(PATIENCE, told), "{}", self.log());
+        self.log()[before..].to_owned()
+    }
+
+    /// The same with a configuration that is taken.
+    pub(crate) fn reloaded(&self, config: &str) {
+        let told = self.reload(config);
+        assert!(told.contains("configuration reloaded"), "{told}");
+    }
+
+    /// What its segment says of a counter.
+    pub(crate) fn counter(&self, name: &str) -> Option<u64> {
+        let counters = self.segment().counters(names::COUNTERS).unwrap();
+        counters.read().find(|(found, _)| found == name).map(|(_, value)| value)
     }
 
     /// Starts the program without waiting.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use wirebook::config::Idle;
+use wirebook::handover::handover;
 use wirebook::incidents::incidents;
 use wirebook::lines::{ChannelSpec, Lines};
 use wirebook::progress::Progress;
@@ -139,6 +140,7 @@ impl Venue {
             progress: Progress::default(),
             idle: Idle::SpinThenYield,
             bad_slots: 0,
+            changes: handover().1,
             incidents: incidents(0, Vec::new()).0,
             refresh: None,
             waker: None,

@@ -52,6 +52,8 @@ pub enum wirebook_stale_reason {
     Fault = 4,
     /// The book was not what the model book beside it was.
     SelfCheck = 5,
+    /// Its channel is no longer received.
+    Removed = 6,
 }
 
 /// One instrument of one channel, in one start of the appliance.

@@ -60,7 +60,7 @@ class Book:
     @property
     def stale_reason(
         self,
-    ) -> Literal["gap", "unknown-order", "limit", "fault", "self-check", "unknown"] | None:
+    ) -> Literal["gap", "unknown-order", "limit", "fault", "self-check", "removed", "unknown"] | None:
         """Why it is stale; `None` where it is not."""
     @property
     def bids(self) -> list[Level]:

@@ -60,6 +60,8 @@ impl SavedChannel {
         Some(Channel {
             publisher_id: self.publisher_id.get(),
             quotes_restore: self.quotes_restore != 0,
+            // Whoever restores books receives them.
+            retired: false,
             gathering: self.gathering != 0,
             state: BookState::from_u8(self.state)?,
             packet: Packet {

@@ -59,7 +59,8 @@ impl Pair {
         Some(pair)
     }
 
-    fn add_link(&self, link: usize, tx_queues: usize, rx_queues: usize) {
+    /// Joins `tx<link>` and `rx<link>`; also in the place of one that was deleted.
+    pub(crate) fn add_link(&self, link: usize, tx_queues: usize, rx_queues: usize) {
         let (tx, rx) = (format!("tx{link}"), format!("rx{link}"));
         let (tx_queues, rx_queues) = (tx_queues.to_string(), rx_queues.to_string());
         ip(&[
