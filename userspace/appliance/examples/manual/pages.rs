@@ -111,7 +111,7 @@ fn ending(page: &mut Roff, is_program: bool, has_config: bool) {
 fn of_configuration() -> Roff {
     let mut page = Roff::new();
     page.control("SH", ["NAME"]);
-    page.text([roman(r"wirebook.toml \- configuration of the Wirebook appliance")]);
+    page.text([roman("wirebook.toml - configuration of the Wirebook appliance")]);
     page.control("SH", ["SYNOPSIS"]);
     page.text([
         italic("/etc/wirebook/wirebook.toml"),
@@ -128,8 +128,8 @@ fn of_configuration() -> Roff {
         bold("wirebook run --check --config FILE"),
         roman(" finds the mistakes without starting. Presets for venues are in "),
         italic("/usr/share/wirebook/feeds"),
-        roman(", an example with every key in "),
-        italic("/usr/share/doc/wirebook/examples"),
+        roman(", an example with every key is "),
+        italic("/etc/wirebook/wirebook.toml.example"),
         roman("."),
     ]);
     page.control("SH", ["TABLES"]);

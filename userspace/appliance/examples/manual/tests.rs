@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::example::{complete, of_table, toml};
-use crate::schema::{Key, Table, schema, tables};
-use crate::{markdown, pages, write};
+use crate::schema::{Key, Table, tables};
+use crate::{pages, references, write};
 use clap::CommandFactory;
 use serde_json::Value;
 use std::fmt::Write;
@@ -34,13 +34,7 @@ fn with_all() -> String {
 
 #[test]
 fn the_files_in_the_repository_are_those_of_the_code() {
-    let schema = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
-    let files = [
-        ("docs/configuration.md", markdown::page()),
-        ("deploy/wirebook.schema.json", schema),
-        ("deploy/wirebook.example.toml", complete()),
-    ];
-    for (name, text) in files {
+    for (name, text) in references() {
         let file = repository().join(name);
         if std::env::var_os("WIREBOOK_WRITE_DOCS").is_some() {
             fs::write(&file, &text).unwrap();
