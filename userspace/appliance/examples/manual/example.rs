@@ -1,6 +1,7 @@
 //! A configuration in which every key stands, as TOML.
 
-use crate::schema::{Key, Table, tables};
+use crate::markdown::named;
+use crate::schema::{Table, tables};
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -35,6 +36,10 @@ pub(crate) fn complete() -> String {
         }
         for key in &table.keys {
             comment(&mut text, &key.description);
+            let named = named(&key.shape);
+            if !named.is_empty() {
+                comment(&mut text, &named.join(", "));
+            }
             let is_active = key.is_required && absent.is_none();
             let mark = if is_active { "" } else { "#" };
             match (key.sample(), &key.instead_of) {
@@ -58,10 +63,8 @@ pub(crate) fn of_table(table: &Table) -> String {
     if !table.path.is_empty() {
         let _ = writeln!(text, "{}", table.header());
     }
-    for Key { name, .. } in table.keys.iter().filter(|key| key.sample().is_some()) {
-        let key = table.keys.iter().find(|key| key.name == *name);
-        let value = key.and_then(Key::sample).expect("it was filtered for one");
-        let _ = writeln!(text, "{name} = {}", toml(value));
+    for (key, value) in table.keys.iter().filter_map(|key| Some((key, key.sample()?))) {
+        let _ = writeln!(text, "{} = {}", key.name, toml(value));
     }
     text
 }

@@ -74,9 +74,9 @@ fn instead(key: &Key) -> String {
 
 /// What a value is: its kind and its bounds.
 pub(crate) fn value(shape: &Map<String, Value>) -> String {
-    let named: Vec<_> = constants(shape).map(|(name, _)| format!("`{name}`")).collect();
+    let named = named(shape);
     if !named.is_empty() {
-        return named.join(", ");
+        return named.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     }
     let kind = shape.get("type").and_then(Value::as_str).unwrap_or("value");
     match kind {
@@ -97,6 +97,11 @@ pub(crate) fn value(shape: &Map<String, Value>) -> String {
             _ => "text".into(),
         },
     }
+}
+
+/// The values that alone are allowed, as TOML has them; none where there are too many to name.
+pub(crate) fn named(shape: &Map<String, Value>) -> Vec<String> {
+    constants(shape).map(|(name, _)| name).collect()
 }
 
 /// `1 to 4,094`, `64 or more`; nothing where any will do.
