@@ -26,7 +26,7 @@ fn run(program: &str, arguments: &[&str]) -> Option<Output> {
     ran
 }
 
-/// The units as systemd finds them, one instance among them.
+/// The units as systemd finds them, with an instance of each template.
 fn units() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str, text: String| fs::write(folder.path().join(name), text).unwrap();
@@ -38,13 +38,14 @@ fn units() -> TempDir {
     place("wirebook.service", here(read("systemd/wirebook.service")));
     place("wirebook@.service", here(read("systemd/wirebook@.service")));
     place("wirebook@nasdaq.service", here(read("systemd/wirebook@.service")));
+    place("wirebook-tune@eth0.service", here(read("systemd/wirebook-tune@.service")));
     folder
 }
 
 #[test]
 fn systemd_takes_the_units_without_a_word() {
     let folder = units();
-    for unit in ["wirebook.service", "wirebook@nasdaq.service"] {
+    for unit in ["wirebook.service", "wirebook@nasdaq.service", "wirebook-tune@eth0.service"] {
         let unit = folder.path().join(unit);
         let unit = unit.to_str().unwrap();
         let Some(ran) =
