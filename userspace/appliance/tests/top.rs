@@ -29,7 +29,7 @@ fn start(terminal: &Terminal, place: &Place) {
     let [before, after, pid] = ["before", "after", "pid"].map(|name| terminal.path(name));
     let top = format!(
         "stty -g > {}; sh -c 'echo $$ > {}; exec {} top --socket {} --interval 200ms'; \
-         echo status $?; stty -g > {}; echo over",
+         echo status $?; stty -g > {}; echo it-is-over",
         before.display(),
         pid.display(),
         command::<&str>(&[]).get_program().to_str().unwrap(),
@@ -45,7 +45,7 @@ fn start(terminal: &Terminal, place: &Place) {
 /// Asserts that it has ended with status 0 and given the terminal back as it was.
 #[track_caller]
 fn assert_ended(terminal: &Terminal) {
-    terminal.await_text("over");
+    terminal.await_text("it-is-over");
     assert!(terminal.text().contains("status 0"), "{}", terminal.text());
     terminal.assert_sane();
     let settings = ["before", "after"].map(|name| fs::read_to_string(terminal.path(name)).unwrap());
@@ -123,8 +123,8 @@ fn a_panic_gives_the_terminal_back() {
     let this = std::env::current_exe().unwrap();
     let script = terminal.path("script");
     let lines = format!(
-        "stty -g > {before}; {PANICS}=1 {} --exact a_panic_gives_the_terminal_back --nocapture; \
-         echo over; stty -g > {after}; echo noted",
+        "stty -g > {before}; {PANICS}=1 RUST_BACKTRACE=0 {} --exact a_panic_gives_the_terminal_back --nocapture; \
+         stty -g > {after}; echo noted",
         this.display(),
         before = terminal.path("before").display(),
         after = terminal.path("after").display(),
@@ -169,6 +169,7 @@ fn without_a_terminal() {
     // The simulator lets line A lead: it brings next to all packets first.
     assert!(vitals["lines"][0]["first_share"].as_f64() > Some(0.6), "{}", vitals["lines"]);
     assert!(vitals["interval_s"].as_f64() < Some(5.0), "an interval, not all since the start");
+    assert!(vitals["uptime_s"].as_f64() < Some(600.0), "since its start: {}", vitals["uptime_s"]);
     let printed = text(&["top", "--once", "--socket", socket]);
     assert_says(&printed, &["wirebook nasdaq", "c0 A", "● live", "wire→worker", "EVENTS"]);
     assert!(!printed.contains('\x1b'), "no terminal, no escapes: {printed}");

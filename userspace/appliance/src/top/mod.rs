@@ -64,6 +64,7 @@ impl Top {
     /// The appliance has been gone for so long; what was last known stays, marked as such.
     pub fn gone(&mut self, since: Duration) {
         self.gone = Some(since);
+        self.vitals.is_alive = false;
     }
 
     /// Takes a key.

@@ -165,23 +165,28 @@ fn what_is_paused_stands_still() {
 }
 
 #[test]
-fn an_appliance_that_is_gone_is_said_to_be() {
+fn an_appliance_that_is_gone_is_said_to_be_and_nothing_looks_live() {
     let mut top = shown();
     top.gone(Duration::from_secs(65));
     assert_says(&screen(&top, 80, 24), &["✖ gone for 1m 05s, waiting for its next start"]);
+    assert!(!top.vitals().is_alive);
+    // All but the two lines of the header.
+    assert_eq!(coloured(&top, true, 2), 0);
     top.take(&vitals());
     assert!(!screen(&top, 80, 24).iter().any(|line| line.contains("gone")));
+    assert!(coloured(&top, true, 2) > 0);
+}
+
+/// How many cells have a colour, from this row on.
+fn coloured(top: &Top, colours: bool, from_row: usize) -> usize {
+    let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+    terminal.draw(|frame| frame.render_widget(View { top, colours }, frame.area())).unwrap();
+    let cells = &terminal.backend().buffer().content[80 * from_row..];
+    cells.iter().filter(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset).count()
 }
 
 #[test]
 fn without_colours_there_are_none() {
-    let top = &shown();
-    let colours = |colours| {
-        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
-        terminal.draw(|frame| frame.render_widget(View { top, colours }, frame.area())).unwrap();
-        let cells = &terminal.backend().buffer().content;
-        cells.iter().filter(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset).count()
-    };
-    assert_eq!(colours(false), 0);
-    assert!(colours(true) > 0);
+    assert_eq!(coloured(&shown(), false, 0), 0);
+    assert!(coloured(&shown(), true, 0) > 0);
 }

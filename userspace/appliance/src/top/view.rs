@@ -61,6 +61,10 @@ impl Widget for View<'_> {
         } else {
             self.panes(&Pane::ALL, body, buffer);
         }
+        if self.top.gone.is_some() {
+            // What is of the past must not look live.
+            buffer.set_style(body, Style::reset().add_modifier(Modifier::DIM));
+        }
         if area.height > 2 {
             self.keys().render(keys, buffer);
         }

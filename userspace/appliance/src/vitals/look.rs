@@ -28,7 +28,7 @@ pub struct Top {
     pub number: usize,
     /// How often it was published.
     pub updates: u64,
-    /// The venue's name for the instrument.
+    /// The venue's name for the instrument, its id where that is not known: `#17`.
     pub symbol: String,
     /// What the book says of itself.
     pub state: BookState,
@@ -87,9 +87,9 @@ impl Look {
         self.count("appliance_counted_ns", "")
     }
 
-    /// When it started.
+    /// When it started, in nanoseconds since the UNIX epoch, to the millisecond.
     pub fn started_ns(&self) -> u64 {
-        self.count("appliance_started_ns", "")
+        self.count("appliance_start_time_ms", "").saturating_mul(1_000_000)
     }
 
     /// A counter; 0 where there is none.
@@ -129,7 +129,10 @@ impl Top {
         Self {
             number,
             updates,
-            symbol: book.symbol().to_owned(),
+            symbol: match book.symbol() {
+                "" => format!("#{}", book.instrument_id()),
+                symbol => symbol.to_owned(),
+            },
             state: book.state(),
             bid: best(book.bids()),
             ask: best(book.asks()),

@@ -29,7 +29,7 @@ fn rates_are_differences_over_the_time_between() {
         (r#"channel_messages{channel="c0"}"#, 5_000),
     ]);
     let after = look(&[
-        ("appliance_started_ns", 1_000_000_000),
+        ("appliance_start_time_ms", 1_000),
         ("appliance_counted_ns", 91_000_000_000),
         (r#"line_packets{channel="c0",line="A"}"#, 150),
         (r#"line_messages{channel="c0",line="A"}"#, 1_600),
