@@ -18,7 +18,9 @@ pub(super) fn stages(before: &Look, after: &Look) -> Vec<StageVitals> {
         let stage = title(name);
         match stages.iter_mut().find(|(known, _)| *known == stage) {
             // Of other bounds it is none of this stage's; the appliance has the same for all.
-            Some((_, sum)) => drop(sum.add(new)),
+            Some((_, sum)) => {
+                let _same_bounds = sum.add(new);
+            }
             None => stages.push((stage, new)),
         }
     }

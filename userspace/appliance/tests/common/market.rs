@@ -56,7 +56,7 @@ impl Place {
             "--instruments",
             "40",
             "--messages",
-            "900000",
+            "400000",
             "--duration",
             "300",
             "--loss",

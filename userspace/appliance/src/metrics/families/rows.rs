@@ -99,6 +99,7 @@ pub const FAMILIES: &[Family] = &[
 
     // Channels.
     other("channel_state", Kind::Gauge, &["channel", "state"], Of::State("channel_state"), "1 for the state that the channel's books are in, 0 for the others."),
+    gauge("channel_next_sequence", CHANNEL, "channel_next_sequence", "Sequence of the next message to apply."),
     counter("channel_messages", CHANNEL, "channel_messages", "Messages applied from lines and retransmissions."),
     counter("channel_duplicate_packets", CHANNEL, "channel_duplicates", "Packets all of whose messages another copy had brought before."),
     counter("channel_late_packets", CHANNEL, "channel_late", "Packets of lines whose messages came after they had been given up or recovered."),
