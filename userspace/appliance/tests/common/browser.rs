@@ -6,7 +6,7 @@ use crate::live::PATIENCE;
 use crate::live::net::{inside, skip, within};
 use serde_json::{Value, json};
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -84,16 +84,13 @@ impl Browser {
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        let answer = inside(&self.namespace, || {
+        let json = inside(&self.namespace, || {
             let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, PORT)).ok()?;
             stream.set_read_timeout(Some(ANSWER)).ok()?;
             stream.write_all(request.as_bytes()).ok()?;
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer).ok()?;
-            String::from_utf8(answer).ok()
+            body_of(&mut BufReader::new(stream))
         })?;
-        let (_, json) = answer.split_once("\r\n\r\n")?;
-        Some(serde_json::from_str::<Value>(json).ok()?["value"].take())
+        Some(serde_json::from_slice::<Value>(&json).ok()?["value"].take())
     }
 
     #[track_caller]
@@ -186,4 +183,21 @@ impl Drop for Browser {
         let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
         let _ = self.driver.wait();
     }
+}
+
+/// An answer's body, as long as its head says: the driver keeps its connections open.
+fn body_of(answer: &mut impl BufRead) -> Option<Vec<u8>> {
+    let mut length = 0;
+    for line in answer.by_ref().lines() {
+        let line = line.ok()?.to_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+    }
+    let mut body = vec![0; length];
+    answer.read_exact(&mut body).ok()?;
+    Some(body)
 }
