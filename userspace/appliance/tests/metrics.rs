@@ -223,7 +223,7 @@ fn an_address_in_use_is_an_error_at_the_start() {
         &second.log(),
         &["cannot listen on 127.0.0.1:9464", "metrics.listen", "in use"],
     );
-    let nowhere = everything(&folder()).replace(LISTEN, "192.0.2.7:9464");
+    let nowhere = everything(&other).replace(LISTEN, "192.0.2.7:9464");
     let mut third = Appliance::spawn(&run.wire, &nowhere, &[]);
     assert!(!third.wait().success());
     common::assert_says(&third.log(), &["192.0.2.7:9464", "metrics.listen"]);
@@ -298,7 +298,7 @@ fn python_with_hdrh() -> Option<String> {
 /// By tag: how many intervals there are, and their sum's count and quantiles.
 fn read_log(python: &str, log: &Path) -> BTreeMap<String, Value> {
     let script = r#"
-import json, sys
+import json, math, sys
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 bounds = 1, 60_000_000_000, 3
@@ -309,8 +309,17 @@ while (interval := reader.get_next_interval_histogram()) is not None:
     sums.setdefault(tag, HdrHistogram(*bounds)).add(interval)
     intervals[tag] = intervals.get(tag, 0) + 1
     assert interval.get_end_time_stamp() > interval.get_start_time_stamp() > 1.6e12, "milliseconds since the epoch"
-said = lambda h: {"count": h.get_total_count(), "max": h.get_max_value()} | {
-    "p%g" % q: h.get_value_at_percentile(q) for q in (50, 90, 99, 99.9)}
+def said(histogram):
+    recorded = [(i.value_iterated_to, i.count_at_value_iterated_to) for i in histogram.get_recorded_iterator()]
+    total = histogram.get_total_count()
+    def at(percent):
+        # The least value that so many of a hundred are not above.
+        rank, below = max(1, math.ceil(total * percent / 100)), 0
+        for value, count in recorded:
+            below += count
+            if below >= rank:
+                return value
+    return {"count": total, "max": histogram.get_max_value()} | {"p%g" % p: at(p) for p in (50, 90, 99, 99.9)}
 print(json.dumps({tag: said(h) | {"intervals": intervals[tag]} for tag, h in sums.items()}))
 "#;
     let output = Command::new(python).args(["-c", script]).arg(log).output().unwrap();

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use wirebook::metrics::families::{BUCKETS, FAMILIES, Family, Kind, Of};
+use wirebook::metrics::families::{BUCKETS, FAMILIES, Kind, Of};
 
 fn place(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
@@ -247,15 +247,4 @@ fn rules_are_what_prometheus_takes_and_each_fires_alone() {
             String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}");
     }
-}
-
-#[test]
-fn counters_of_a_family_have_its_labels() {
-    assert!(
-        FAMILIES
-            .iter()
-            .filter(|family| family.kind == Kind::Counter)
-            .all(|family| family.counters().count() > 0)
-    );
-    let _: fn(&Family) -> String = Family::exported_name;
 }

@@ -167,20 +167,30 @@ impl Exposition {
             encoder.encode_descriptor(family.name, family.help, unit.as_ref(), kind)?;
         match family.of {
             Of::Build => encoder.encode_info(&[("version", env!("CARGO_PKG_VERSION"))]),
-            Of::Stages => self
-                .stages
-                .iter()
-                .try_for_each(|(labels, buckets)| buckets.encode(encoder.encode_family(labels)?)),
+            Of::Stages => self.stages.iter().try_for_each(|(labels, buckets)| {
+                with_labels(&mut encoder, labels, |encoder| buckets.encode(encoder))
+            }),
             _ => samples.iter().try_for_each(|(labels, value)| {
-                let mut encoder = encoder.encode_family(labels)?;
-                match family.kind {
+                with_labels(&mut encoder, labels, |encoder| match family.kind {
                     Kind::Counter => {
                         encoder.encode_counter::<NoLabelSet, _, u64>(&(*value as u64), None)
                     }
-                    _ => encoder.encode_gauge(value),
-                }
+                    Kind::Gauge | Kind::Histogram | Kind::Info => encoder.encode_gauge(value),
+                })
             }),
         }
+    }
+}
+
+/// Encodes a sample with its labels, or without braces where it has none.
+fn with_labels(
+    encoder: &mut MetricEncoder<'_>,
+    labels: &Labels,
+    encode: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
+) -> fmt::Result {
+    match labels.is_empty() {
+        true => encode(encoder),
+        false => encode(&mut encoder.encode_family(labels)?),
     }
 }
 
@@ -205,7 +215,7 @@ impl Buckets {
         buckets
     }
 
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+    fn encode(&self, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
         let bounds = BUCKETS.into_iter().chain([f64::INFINITY]);
         let buckets: Vec<_> = bounds.zip(self.counts).collect();
         encoder.encode_histogram::<NoLabelSet>(self.sum_s, self.counts.iter().sum(), &buckets, None)

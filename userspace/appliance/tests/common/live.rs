@@ -165,6 +165,11 @@ impl Appliance {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         signal::kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
