@@ -35,6 +35,13 @@ pub struct StreamHistograms {
 }
 
 impl StreamHistograms {
+    /// Recorders that nobody collects from.
+    pub fn unheard() -> Self {
+        let [healing, first_line_leads, other_line_leads] =
+            std::array::from_fn(|_| StageHistogram::unheard());
+        Self { healing, first_line_leads, other_line_leads }
+    }
+
     /// Recorders in a collector, for channels that are not told apart.
     pub fn new(collector: &mut HistogramCollector) -> Self {
         Self::with_labels(collector, ["", "", ""])

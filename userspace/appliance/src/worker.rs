@@ -19,7 +19,6 @@ use serde::Serialize;
 use std::sync::Arc;
 use wirebook_feed::Source;
 use wirebook_model::UnixNanos;
-use wirebook_telemetry::HistogramCollector;
 use wirebook_wire::Datagram;
 
 /// An hour and some: the configuration allows no longer deadline.
@@ -95,8 +94,8 @@ impl<M: Mailbox> Worker<M> {
         instruments_max: usize,
         router: Router<M>,
     ) -> Result<Self, jiff::Error> {
-        let histograms = |_: &_| StreamHistograms::new(&mut HistogramCollector::new());
-        Self::with_recovery(lines, |_| None, instruments_max, router, histograms)
+        let unheard = |_: &_| StreamHistograms::unheard();
+        Self::with_recovery(lines, |_| None, instruments_max, router, unheard)
     }
 
     /// A worker whose channels have what `recovery` gives each, timed by what `histograms` gives.

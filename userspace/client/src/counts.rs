@@ -25,15 +25,15 @@ fn readers(view: &SegmentView) -> impl Iterator<Item = (String, HistogramReader)
     })
 }
 
-/// The names of the histograms that there are.
-pub(crate) fn histograms(view: &SegmentView) -> Vec<String> {
-    readers(view).map(|(name, _)| name).collect()
+/// The histograms that have a sample, by name.
+pub(crate) fn latencies(view: &SegmentView) -> impl Iterator<Item = (String, Histogram<u64>)> {
+    readers(view).filter_map(|(name, reader)| Some((name, rebuild(&reader)?)))
 }
 
 /// The stages that are timed, each once.
 pub(crate) fn stages(view: &SegmentView) -> Vec<String> {
     let mut stages = Vec::new();
-    for name in histograms(view) {
+    for (name, _) in readers(view) {
         let stage = names::stage_of(&name);
         if !stages.iter().any(|known| known == stage) {
             stages.push(stage.to_owned());

@@ -170,19 +170,19 @@ impl Session {
         counts::counters(&self.view)
     }
 
-    /// The names of all histograms, as the counters' names: a stage and what it is of, as in
+    /// Every histogram that has a sample: latencies since the appliance's start, in nanoseconds, as they
+    /// were within the last two seconds. Its name is a stage and what it is of, as in
     /// `wire-to-worker{worker="w0"}`.
-    pub fn histograms(&self) -> Vec<String> {
-        counts::histograms(&self.view)
+    pub fn latencies(&self) -> impl Iterator<Item = (String, Histogram<u64>)> {
+        counts::latencies(&self.view)
     }
 
-    /// The stages that are timed: the histograms' names without what they are of, each once.
+    /// The stages that are timed, each once, whatever they are of.
     pub fn stages(&self) -> Vec<String> {
         counts::stages(&self.view)
     }
 
-    /// The latencies of one histogram, or of all of a stage, since the appliance's start, in
-    /// nanoseconds, as they were within the last two seconds; `None` before the first.
+    /// The latencies of a stage as a whole, or of one histogram by its full name; `None` before the first.
     ///
     /// # Errors
     ///

@@ -61,13 +61,19 @@ struct Exchange {
 
 /// A hot thread's recorder of one stage's latency.
 pub struct StageHistogram {
-    /// There until the recorder is dropped.
+    /// There until the recorder is dropped; never where nobody collects.
     samples: Option<Box<Samples>>,
     until_look: u32,
     exchange: Arc<Exchange>,
 }
 
 impl StageHistogram {
+    /// A recorder that nobody collects from: what it is given is forgotten.
+    pub fn unheard() -> Self {
+        let exchange = Arc::new(Exchange { empty: ArrayQueue::new(1), full: ArrayQueue::new(2) });
+        Self { samples: None, until_look: SAMPLES_A_LOOK, exchange }
+    }
+
     /// Records one latency, in nanoseconds. Never allocates.
     #[inline]
     pub fn record(&mut self, latency_ns: u64) {
@@ -280,6 +286,14 @@ mod tests {
         ] {
             assert!(close(found as f64, exact as f64), "found {found}, exact {exact}");
         }
+    }
+
+    #[test]
+    fn what_nobody_hears_is_forgotten() {
+        let mut recorder = StageHistogram::unheard();
+        (0..3 * SAMPLES_A_LOOK).for_each(|latency_ns| recorder.record(latency_ns.into()));
+        recorder.hand_over();
+        assert!(recorder.samples.is_none());
     }
 
     #[test]

@@ -22,17 +22,17 @@ pub fn run(args: &CountersArgs) -> anyhow::Result<ExitCode> {
         name.contains(args.filter.as_deref().unwrap_or_default()) && (args.all || *value > 0)
     });
     let mut latencies = Vec::new();
-    let (stages, histograms) = (session.stages(), session.histograms());
-    // What a stage is of is shown where there are several, or for a program.
-    let are_several = |name: &&String| {
-        let of_stage = histograms.iter().filter(|other| stage_of(other) == stage_of(name));
-        !stages.contains(name) && (args.json || of_stage.count() > 1)
-    };
-    for name in stages.iter().chain(histograms.iter().filter(are_several)) {
-        if let Some(histogram) = session.latency(name)? {
-            latencies.push((name.clone(), histogram));
+    for stage in session.stages() {
+        if let Some(histogram) = session.latency(&stage)? {
+            latencies.push((stage, histogram));
         }
     }
+    // What a stage is of is shown where there are several, or for a program.
+    let of: Vec<_> = session.latencies().filter(|(name, _)| stage_of(name) != name).collect();
+    let are_several =
+        |stage: &str| of.iter().filter(|(other, _)| stage_of(other) == stage).count() > 1;
+    let shown = of.iter().filter(|(name, _)| args.json || are_several(stage_of(name)));
+    latencies.extend(shown.cloned());
     if args.json {
         println!("{}", to_json(&counters, &latencies));
     } else {

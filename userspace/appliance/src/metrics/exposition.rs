@@ -65,13 +65,11 @@ impl Exposition {
             counters.entry(name.to_owned()).or_default().push((labels, value));
         }
         let mut stages = Vec::new();
-        for name in told.session.histograms() {
+        for (name, histogram) in told.session.latencies() {
             let (stage, labels) = split(&name);
-            if let Some(histogram) = told.session.latency(&name)? {
-                let stage = ("stage".to_owned(), stage.to_owned());
-                let labels = [stage].into_iter().chain(labels).collect();
-                stages.push((labels, Buckets::of(&histogram)));
-            }
+            let stage = ("stage".to_owned(), stage.to_owned());
+            let labels = [stage].into_iter().chain(labels).collect();
+            stages.push((labels, Buckets::of(&histogram)));
         }
         let age_ns = clock::now().saturating_sub(told.session.heartbeat_ns());
         let heartbeat_age_s = age_ns as f64 / SECOND_NS;

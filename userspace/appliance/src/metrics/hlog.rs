@@ -57,6 +57,9 @@ impl HlogCounters {
     }
 }
 
+/// Histograms since the start, by name.
+type Totals = HashMap<String, Histogram<u64>>;
+
 /// The log of one run.
 pub struct Hlog {
     session: Session,
@@ -64,7 +67,7 @@ pub struct Hlog {
     file: LogFile,
     began: SystemTime,
     /// What the last line of each histogram had brought the counts to, and when.
-    written: HashMap<String, Histogram<u64>>,
+    written: Totals,
     until: SystemTime,
     counters: Arc<HlogCounters>,
     has_failed: bool,
@@ -92,7 +95,7 @@ impl Hlog {
             format!("cannot write the interval log {} (metrics.hlog)", path.display())
         })?;
         let began = SystemTime::now();
-        let (written, counters) = (HashMap::new(), Arc::default());
+        let (written, counters) = (Totals::new(), Arc::default());
         Ok(Self {
             session,
             interval,
@@ -153,16 +156,14 @@ impl Hlog {
     }
 
     /// A line for each histogram that has grown, and what they have grown to.
-    #[allow(clippy::type_complexity, reason = "two halves of one answer, taken apart at once")]
-    fn lines(&self, now: SystemTime) -> anyhow::Result<(Vec<u8>, Vec<(String, Histogram<u64>)>)> {
+    fn lines(&self, now: SystemTime) -> anyhow::Result<(Vec<u8>, Totals)> {
         let (mut lines, mut serializer) = (Vec::new(), V2DeflateSerializer::new());
         let mut log =
             IntervalLogWriterBuilder::new().begin_log_with(&mut lines, &mut serializer)?;
         let start = self.until.duration_since(UNIX_EPOCH).unwrap_or_default();
         let duration = now.duration_since(self.until).unwrap_or_default();
-        let mut grown = Vec::new();
-        for name in self.session.histograms() {
-            let Some(total) = self.session.latency(&name)? else { continue };
+        let mut grown = Totals::new();
+        for (name, total) in self.session.latencies() {
             let mut since = total.clone();
             if let Some(written) = self.written.get(&name) {
                 since.subtract(written)?;
@@ -171,7 +172,7 @@ impl Hlog {
                 let tag = tag(&name);
                 let written = log.write_histogram(&since, start, duration, Tag::new(&tag));
                 written.map_err(|error| anyhow::anyhow!("{error}"))?;
-                grown.push((name, total));
+                grown.insert(name, total);
             }
         }
         Ok((lines, grown))
