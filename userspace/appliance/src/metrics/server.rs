@@ -40,6 +40,7 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 /// A socket that listens, and nothing behind it yet.
 pub struct Server {
     listener: TcpListener,
+    patience: Duration,
 }
 
 impl Server {
@@ -51,7 +52,7 @@ impl Server {
         let listener = TcpListener::bind(address)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .with_context(|| format!("cannot listen on {address} (metrics.listen)"))?;
-        Ok(Self { listener })
+        Ok(Self { listener, patience: PATIENCE })
     }
 
     /// Where it listens: the port that the kernel chose, where port 0 was asked for.
@@ -77,7 +78,8 @@ impl Server {
             }
         };
         runtime.block_on(async {
-            let listener = Bounded::new(tokio::net::TcpListener::from_std(self.listener)?);
+            let listener = tokio::net::TcpListener::from_std(self.listener)?;
+            let listener = Bounded { listener, patience: self.patience, place: Arc::new(()) };
             let serving = axum::serve(listener, router).with_graceful_shutdown(stopped());
             let serving = tokio::spawn(serving.into_future());
             stopped().await;
@@ -91,14 +93,9 @@ impl Server {
 /// A listener that lets in only so many.
 struct Bounded {
     listener: tokio::net::TcpListener,
+    patience: Duration,
     /// Each connection has a clone.
     place: Arc<()>,
-}
-
-impl Bounded {
-    fn new(listener: tokio::net::TcpListener) -> Self {
-        Self { listener, place: Arc::new(()) }
-    }
 }
 
 impl Listener for Bounded {
@@ -109,7 +106,11 @@ impl Listener for Bounded {
         loop {
             match self.listener.accept().await {
                 Ok(_) if Arc::strong_count(&self.place) > CONNECTIONS_MAX => {}
-                Ok((stream, from)) => return (Connection::new(stream, &self.place), from),
+                Ok((stream, from)) => {
+                    let (patience, place) = (self.patience, Arc::clone(&self.place));
+                    let until = Box::pin(sleep(patience));
+                    return (Connection { stream, patience, until, _place: place }, from);
+                }
                 Err(error) => {
                     tracing::debug!("no connection to the metrics could be taken: {error}");
                     sleep(EXHAUSTED).await;
@@ -126,15 +127,12 @@ impl Listener for Bounded {
 /// A connection with an end to its patience, which an answer renews.
 struct Connection {
     stream: TcpStream,
-    patience: Pin<Box<Sleep>>,
+    patience: Duration,
+    until: Pin<Box<Sleep>>,
     _place: Arc<()>,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: &Arc<()>) -> Self {
-        Self { stream, patience: Box::pin(sleep(PATIENCE)), _place: Arc::clone(place) }
-    }
-
     /// What is not ready stays so, or is an error once the patience is over.
     fn or_over<T>(
         &mut self,
@@ -144,7 +142,7 @@ impl Connection {
         match polled {
             Poll::Ready(result) => Poll::Ready(result),
             Poll::Pending => {
-                self.patience.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+                self.until.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
             }
         }
     }
@@ -171,7 +169,7 @@ impl AsyncWrite for Connection {
         let connection = self.get_mut();
         let polled = Pin::new(&mut connection.stream).poll_write(cx, bytes);
         if polled.is_ready() {
-            connection.patience.as_mut().reset(Instant::now() + PATIENCE);
+            connection.until.as_mut().reset(Instant::now() + connection.patience);
         }
         connection.or_over(polled, cx)
     }
@@ -182,5 +180,62 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use std::io::{Read, Write};
+    use std::net::TcpStream as Client;
+    use std::thread;
+    use std::time::Instant;
+
+    /// Longer than anything here takes on a busy host.
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn client(address: SocketAddr) -> Client {
+        let client = Client::connect(address).unwrap();
+        client.set_read_timeout(Some(LONG)).unwrap();
+        client
+    }
+
+    /// What comes until the connection ends; whether it ended by itself.
+    fn rest(mut client: Client) -> (String, bool) {
+        let mut bytes = Vec::new();
+        let began = Instant::now();
+        // A reset is an end too.
+        let _reset = client.read_to_end(&mut bytes);
+        (String::from_utf8_lossy(&bytes).into_owned(), began.elapsed() < LONG)
+    }
+
+    #[test]
+    fn whoever_asks_nothing_is_closed_and_an_answer_renews_the_patience() {
+        let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let server = Server { patience: Duration::from_secs(3), ..server };
+        let (address, stop) = (server.address().unwrap(), Stop::new());
+        let never = || std::future::pending::<&str>();
+        let router = Router::new().route("/", get(|| async { "well" })).route("/never", get(never));
+        thread::scope(|scope| {
+            scope.spawn(|| server.serve(router, &stop).unwrap());
+            assert_eq!(rest(client(address)), (String::new(), true));
+            let mut half = client(address);
+            half.write_all(b"GET / HTTP/1.1\r\nHost:").unwrap();
+            assert!(rest(half).1, "half a request");
+            let mut patient = client(address);
+            for _ in 0..3 {
+                patient.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+                let mut answer = [0; 512];
+                let length = patient.read(&mut answer).unwrap();
+                assert!(answer[..length].ends_with(b"well"));
+                thread::sleep(Duration::from_millis(1_100));
+            }
+            // An answer that never comes holds up no end.
+            let mut waiting = client(address);
+            waiting.write_all(b"GET /never HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            stop.set();
+        });
+        assert!(Client::connect(address).is_err(), "nobody listens any more");
     }
 }

@@ -86,6 +86,16 @@ impl<'a> Prometheus<'a> {
         assert!(all, "of {wanted:?} fired {fired:?}; {:#}", self.ask("targets"));
     }
 
+    /// Waits until nothing fires.
+    pub(crate) fn await_calm(&self) {
+        let mut firing = BTreeSet::new();
+        let none = within(ALERT_PATIENCE, || {
+            firing = self.firing();
+            firing.is_empty()
+        });
+        assert!(none, "where nothing is wrong fires {firing:?}");
+    }
+
     /// Waits until none of these alerts fires.
     pub(crate) fn await_clear(&self, wanted: &[&str]) {
         let mut firing = BTreeSet::new();
