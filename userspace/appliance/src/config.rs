@@ -5,9 +5,11 @@
 //! and what was found; an unknown key is a mistake.
 
 mod mistakes;
+mod rights;
 mod supervision;
 
 pub(crate) use self::mistakes::mistake_in_slots;
+pub use self::rights::{RightsConfig, Seccomp};
 pub use self::supervision::{CheckConfig, MachinesConfig, SupervisionConfig};
 use crate::published::Published;
 use crate::recorder::RecordConfig;
@@ -48,6 +50,9 @@ pub struct Config {
     /// When a thread is said to stand.
     #[serde(default)]
     pub supervision: SupervisionConfig,
+    /// What is given up once everything is set up.
+    #[serde(default)]
+    pub rights: RightsConfig,
     /// Threads that receive and decode.
     #[serde(rename = "worker")]
     pub workers: Vec<WorkerConfig>,

@@ -11,6 +11,7 @@ use crate::nic::Nics;
 use crate::progress::{Progress, ProgressWatch};
 use crate::recorder::RecorderCounters;
 use crate::recovery::RecoveryCounters;
+use crate::rights::Rights;
 use crate::samples::{Latest, ShardProbes, ShardSample, WorkerProbes, WorkerSample};
 use crate::watch::Watch;
 use anyhow::{Context, bail};
@@ -90,6 +91,8 @@ pub struct Housekeeping {
     pub incidents: Vec<IncidentReader>,
     /// Whether threads move.
     pub progress: ProgressWatch,
+    /// What is given up before packets come.
+    pub rights: Arc<Rights>,
     workers: Vec<WorkerAnswers>,
     shards: Vec<ShardAnswers>,
     recovery: Option<Latest<RecoveryCounters>>,
@@ -113,6 +116,7 @@ impl Housekeeping {
             nics: Nics::default(),
             incidents: Vec::new(),
             progress: ProgressWatch::new(no_progress),
+            rights: Rights::untouched().into(),
             workers: Vec::new(),
             shards: Vec::new(),
             recovery: None,

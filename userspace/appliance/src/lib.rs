@@ -28,6 +28,7 @@ pub mod refresh;
 pub mod repair;
 pub mod replay;
 pub mod report;
+pub mod rights;
 pub mod router;
 pub mod samples;
 pub mod self_check;

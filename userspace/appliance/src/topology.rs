@@ -23,6 +23,7 @@ use crate::recovery::{Recovery, RecoveryCounters};
 use crate::refresh::{Refresh, RefreshCounters, RefreshHistograms};
 use crate::repair::{Demands, Repairs};
 use crate::report::{Summary, SupervisionReport};
+use crate::rights::{Rights, Role};
 use crate::router::Router;
 use crate::self_check::SelfCheck;
 use crate::shard::Shard;
@@ -111,22 +112,26 @@ pub fn run(
     if !recovery.is_empty() {
         recovery.set_progress(housekeeping.progress("recovery"));
     }
+    let rights = Arc::clone(&housekeeping.rights);
+    // Before threads start, as they begin with what this one has.
+    rights.give_up()?;
     let (workers, shards, recovery, recorder) = thread::scope(|scope| {
         let mut recorder_threads = Vec::new();
         let mut recovery_thread = Vec::new();
         let mut shard_threads = Vec::new();
         let mut worker_threads = Vec::new();
+        let crew = Crew { scope, rights: &rights };
         let start_and_keep = || -> anyhow::Result<()> {
             for mut recorder in recorders {
                 let name = recorder.name().to_owned();
                 let (probe, stop) = (housekeeping.probe_recorder(recorder.name()), &recorders_stop);
                 let run = move || recorder.run(stop, &probe);
-                recorder_threads.push(spawn(scope, name, None, run)?);
+                recorder_threads.push(crew.spawn(Role::Service, name, None, run)?);
             }
             for ((number, settings), mut stage) in config.shards.iter().enumerate().zip(shards) {
                 let (gone, stop) = (Arc::clone(&gone[number]), &shards_stop);
                 let name = format!("shard-{number}");
-                shard_threads.push(spawn(scope, name, settings.core, move || {
+                shard_threads.push(crew.spawn(Role::Hot, name, settings.core, move || {
                     let _gone_when_over = SetWhenOver(gone);
                     stage.run(stop);
                     stage
@@ -134,20 +139,27 @@ pub fn run(
             }
             for ((settings, mut stage), ended) in config.workers.iter().zip(workers).zip(&ended) {
                 let name = format!("worker-{}", settings.name);
-                worker_threads.push(spawn(scope, name, settings.core, move || {
+                worker_threads.push(crew.spawn(Role::Hot, name, settings.core, move || {
                     stage.run(stop.flag(), ended);
                     stage
                 })?);
             }
             if !recovery.is_empty() {
-                recovery_thread.push(spawn(scope, "recovery".to_owned(), None, move || {
-                    recovery.run(stop.flag(), &recovery_probe);
-                    recovery.counters()
-                })?);
+                recovery_thread.push(crew.spawn(
+                    Role::Service,
+                    "recovery".to_owned(),
+                    None,
+                    move || {
+                        recovery.run(stop.flag(), &recovery_probe);
+                        recovery.counters()
+                    },
+                )?);
             }
             if let Some(door) = &door {
-                spawn(scope, "door".to_owned(), None, || door.answer(&segment))?;
+                crew.spawn(Role::Service, "door".to_owned(), None, || door.answer(&segment))?;
             }
+            let remaining = rights.check()?;
+            tracing::debug!("rights that remain:\n{remaining}");
             // Last, so that no packet arrives before its socket and its thread.
             let _memberships = join_groups(config)?;
             let all_live = || {
@@ -380,25 +392,42 @@ impl Drop for SetWhenOver {
     }
 }
 
-fn spawn<'scope, T: Send + 'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    name: String,
-    core: Option<usize>,
-    run: impl FnOnce() -> T + Send + 'scope,
-) -> anyhow::Result<ScopedJoinHandle<'scope, T>> {
-    let pinned_name = name.clone();
-    let pinned = move || {
-        if let Some(id) = core
-            && !core_affinity::set_for_current(core_affinity::CoreId { id })
-        {
-            tracing::warn!("{pinned_name}: cannot be pinned to core {id}; it runs anywhere");
-        }
-        run()
-    };
-    thread::Builder::new()
-        .name(name.clone())
-        .spawn_scoped(scope, pinned)
-        .with_context(|| format!("cannot start the thread {name}"))
+/// Starts threads that give up their rights before they work.
+struct Crew<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    rights: &'env Rights,
+}
+
+impl<'scope> Crew<'scope, '_> {
+    fn spawn<T: Send + 'scope>(
+        &self,
+        role: Role,
+        name: String,
+        core: Option<usize>,
+        run: impl FnOnce() -> T + Send + 'scope,
+    ) -> anyhow::Result<ScopedJoinHandle<'scope, T>> {
+        let (thread, rights) = (name.clone(), self.rights);
+        let run = move || {
+            pin(&thread, core);
+            if let Err(error) = rights.enter(role) {
+                tracing::error!(thread, "does not run: {error}");
+                std::panic::resume_unwind(Box::new(error));
+            }
+            run()
+        };
+        thread::Builder::new()
+            .name(name.clone())
+            .spawn_scoped(self.scope, run)
+            .with_context(|| format!("cannot start the thread {name}"))
+    }
+}
+
+fn pin(thread: &str, core: Option<usize>) {
+    if let Some(id) = core
+        && !core_affinity::set_for_current(core_affinity::CoreId { id })
+    {
+        tracing::warn!(thread, core = id, "cannot be pinned to its core; it runs anywhere");
+    }
 }
 
 fn join_all<T>(threads: Vec<ScopedJoinHandle<'_, T>>) -> anyhow::Result<Vec<T>> {
@@ -445,7 +474,7 @@ fn finish(
         books.push(shard_books);
     }
     summary.set_books(books.iter());
-    intake.read_counters()?;
+    housekeeping.rights.raised(|| intake.read_counters())??;
     let nic_drops = housekeeping.nics.read();
     // The recorders are gone by now, and have handed over their last samples.
     housekeeping.histograms.collect();

@@ -22,7 +22,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// Fails where the host or a thread fails.
 pub fn run_with(config: Config, args: &RunArgs) -> anyhow::Result<ExitCode> {
-    let appliance = Appliance::new(config).duties(Duties {
+    let appliance = Appliance::new(config).giving_up_rights().duties(Duties {
         watch: args.watch.clone(),
         until_end_of_session: args.until_end_of_session,
         ready_file: args.ready_file.clone(),
