@@ -244,19 +244,19 @@ pub(super) const SERVICE: &[Call] = &[
 /// delete, next key, and an open object's description.
 const ON_OPEN_MAPS: &[Argument] = &[first(1), first(2), first(3), first(4), first(15)];
 
-/// What housekeeping calls besides, where it opens no interface again: the counters of the steering
-/// programs, and which lines they steer.
-pub(super) const READER: &[Call] = &[with(libc::SYS_bpf, ON_OPEN_MAPS)];
+/// What housekeeping calls besides: the counters of the steering programs, which lines they steer, and
+/// an interface's number, to join groups on it.
+pub(super) const READER: &[Call] = &[
+    with(libc::SYS_bpf, ON_OPEN_MAPS),
+    with(libc::SYS_ioctl, &[second(libc::SIOCGIFINDEX), second(libc::SIOCGIFNAME)]),
+];
 
-/// What housekeeping calls besides, to open an interface again: a program to load and to attach, its
-/// AF_XDP sockets, and what their library asks of the device.
+/// What housekeeping calls to open an interface: a program to load and to attach, its AF_XDP sockets,
+/// and what their library asks of the device.
 pub(super) const OPENER: &[Call] = &[
     any(libc::SYS_bpf),
     with(libc::SYS_socket, &[first(libc::AF_XDP), first(libc::AF_NETLINK)]),
-    with(
-        libc::SYS_ioctl,
-        &[second(libc::SIOCETHTOOL), second(libc::SIOCGIFINDEX), second(libc::SIOCGIFFLAGS)],
-    ),
+    with(libc::SYS_ioctl, &[second(libc::SIOCETHTOOL), second(libc::SIOCGIFFLAGS)]),
     any(libc::SYS_prlimit64),
     any(libc::SYS_mlock),
 ];

@@ -22,19 +22,20 @@ use std::collections::BTreeMap;
 pub(super) struct Filters {
     no_clone3: BpfProgram,
     all: BpfProgram,
+    closed: BpfProgram,
     service: BpfProgram,
     hot: BpfProgram,
 }
 
 impl Filters {
-    /// The filters of threads of which one may open interfaces again, or not.
-    pub(super) fn new(mode: Seccomp, opens_interfaces: bool) -> Result<Self, Error> {
+    /// The filters of every role.
+    pub(super) fn new(mode: Seccomp) -> Result<Self, Error> {
         let service = [calls::HOT, calls::SERVICE].concat();
-        let keeper = if opens_interfaces { calls::OPENER } else { calls::READER };
-        let all = [&service[..], keeper].concat();
+        let closed = [&service[..], calls::READER].concat();
         Ok(Self {
             no_clone3: no_clone3()?,
-            all: allow(&all, mode)?,
+            all: allow(&[&closed[..], calls::OPENER].concat(), mode)?,
+            closed: allow(&closed, mode)?,
             service: allow(&service, mode)?,
             hot: allow(calls::HOT, mode)?,
         })
@@ -44,6 +45,11 @@ impl Filters {
     pub(super) fn apply_to_all(&self) -> Result<(), Error> {
         apply_filter_all_threads(&self.no_clone3)?;
         apply_filter_all_threads(&self.all)
+    }
+
+    /// Onto the thread that keeps house, once nothing is to be opened any more.
+    pub(super) fn close(&self) -> Result<(), Error> {
+        apply_filter(&self.closed)
     }
 
     /// Onto the calling thread.

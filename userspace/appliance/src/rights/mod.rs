@@ -15,7 +15,11 @@
 //! Promises: nothing here can be taken back by the process itself; a thread that cannot give its
 //! rights up does not run; [`Rights::check`] asks the kernel about every thread, so one that was
 //! forgotten is an error at start. Threads share memory: a hot thread that somebody has taken over may
-//! still reach into housekeeping's stack. `[rights] keep = false` leaves nothing there to reach for.
+//! still reach into housekeeping's stack. With `[rights] keep = false` nothing is left there to reach
+//! for once everything has been opened ([`Rights::settle`]).
+//!
+//! In order: [`Rights::give_up`] before threads start, [`Rights::enter`] by each of them,
+//! [`Rights::check`] before packets come, [`Rights::raised`] around what opens an interface.
 
 mod calls;
 mod capabilities;
@@ -24,7 +28,7 @@ pub mod remaining;
 
 use self::filter::Filters;
 use self::remaining::{Remaining, ThreadRights};
-use crate::config::{Config, Seccomp, Source};
+use crate::config::{Config, RightsConfig, Seccomp, Source};
 use caps::CapsHashSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -77,7 +81,9 @@ pub enum RightsError {
 #[derive(Debug, Default)]
 pub struct Rights {
     drop_capabilities: bool,
+    /// Until [`Rights::settle`], or for good.
     kept: CapsHashSet,
+    keeps_for_good: bool,
     filters: Option<Filters>,
 }
 
@@ -94,16 +100,16 @@ impl Rights {
     pub fn of_config(config: &Config) -> Result<Self, RightsError> {
         let settings = config.rights;
         let has_xdp = config.workers.iter().any(|worker| worker.source == Source::Xdp);
-        let kept = match (settings.keep, has_xdp) {
-            (false, _) => CapsHashSet::new(),
-            (true, true) => TO_OPEN_INTERFACES.into(),
-            (true, false) => TO_OPEN_SOCKETS.into(),
+        let kept = match has_xdp {
+            true => TO_OPEN_INTERFACES.into(),
+            false => TO_OPEN_SOCKETS.into(),
         };
         let filters = match settings.seccomp {
             Seccomp::Off => None,
-            mode => Some(Filters::new(mode, !kept.is_empty()).map_err(RightsError::Filter)?),
+            mode => Some(Filters::new(mode).map_err(RightsError::Filter)?),
         };
-        Ok(Self { drop_capabilities: settings.drop_capabilities, kept, filters })
+        let RightsConfig { drop_capabilities, keep: keeps_for_good, .. } = settings;
+        Ok(Self { drop_capabilities, kept, keeps_for_good, filters })
     }
 
     /// Gives up, for the calling thread and all that it starts from now on; the filter holds for all
@@ -131,12 +137,28 @@ impl Rights {
         self.filters.as_ref().map_or(Ok(()), apply).map_err(RightsError::Filter)
     }
 
-    /// Does `work` with the kept capabilities in effect, on the thread that gave up.
+    /// Everything has been opened: gives up, on the thread that keeps house, what opens more, unless
+    /// it is to be kept.
+    ///
+    /// # Errors
+    /// [`RightsError`] says what the kernel refused.
+    pub fn settle(&self) -> Result<(), RightsError> {
+        if self.keeps_for_good {
+            return Ok(());
+        }
+        if self.drop_capabilities {
+            capabilities::drop_all()?;
+        }
+        self.filters.as_ref().map_or(Ok(()), Filters::close).map_err(RightsError::Filter)
+    }
+
+    /// Does `work` with the capabilities that are still there in effect, on the thread that keeps
+    /// house.
     ///
     /// # Errors
     /// [`RightsError::Capabilities`] where they could not be raised; `work` is not done then.
     pub fn raised<T>(&self, work: impl FnOnce() -> T) -> Result<T, RightsError> {
-        if !self.drop_capabilities || self.kept.is_empty() {
+        if !self.drop_capabilities {
             return Ok(work());
         }
         let _lowered_when_over = capabilities::raise()?;
