@@ -68,6 +68,9 @@ impl IncidentReader {
                 Told::Machine(incident) => self.log_machine(&incident),
                 Told::Books { before, now } => self.log_books(before, now),
                 Told::Parted(Parted { channel, instrument_id, difference }) => tracing::error!(
+                    shard = self.shard,
+                    channel_number = channel,
+                    instrument_id,
                     "shard {}: the self-check of instrument {instrument_id} of channel {channel} \
                      failed: {difference}",
                     self.shard
@@ -81,13 +84,26 @@ impl IncidentReader {
         let (shard, name) = (self.shard, self.machines.get(kind).map_or("?", String::as_str));
         match change {
             Change::Down => {
-                tracing::warn!("shard {shard}: machine {name} of book {number} fell: {reason}");
+                tracing::warn!(
+                    shard,
+                    machine = name,
+                    book = number,
+                    "shard {shard}: machine {name} of book {number} fell: {reason}"
+                );
             }
             Change::Rebuilt => {
-                tracing::info!("shard {shard}: machine {name} of book {number} is back");
+                tracing::info!(
+                    shard,
+                    machine = name,
+                    book = number,
+                    "shard {shard}: machine {name} of book {number} is back"
+                );
             }
             Change::GivenUp => {
                 tracing::error!(
+                    shard,
+                    machine = name,
+                    book = number,
                     "shard {shard}: machine {name} of book {number} stays down: {reason}"
                 );
             }
@@ -99,17 +115,20 @@ impl IncidentReader {
         let new = |count: fn(&RepairCounters) -> u64| count(&now) - count(&before);
         let (fell, anew) = (new(|c| c.falls), new(|c| c.shard_rebuilds));
         if fell > 0 {
-            tracing::error!("shard {shard}: {fell} books fell and are stale until repaired");
+            tracing::error!(shard, "shard {shard}: {fell} books fell and are stale until repaired");
         }
         if anew > 0 {
-            tracing::error!("shard {shard}: its tables were made anew; all its books recover");
+            tracing::error!(
+                shard,
+                "shard {shard}: its tables were made anew; all its books recover"
+            );
         }
         let (back, lost) = (new(|c| c.repaired), new(|c| c.given_up));
         if back > 0 {
-            tracing::info!("shard {shard}: {back} books are back");
+            tracing::info!(shard, "shard {shard}: {back} books are back");
         }
         if lost > 0 {
-            tracing::error!("shard {shard}: {lost} books stay down");
+            tracing::error!(shard, "shard {shard}: {lost} books stay down");
         }
     }
 }

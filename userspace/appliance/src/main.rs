@@ -1,25 +1,14 @@
 //! The `wirebook` program: exit status 0, 1 where it failed, 2 where it was called wrongly.
 
 use clap::Parser;
-use std::io::IsTerminal;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 use wirebook::cli::{Cli, Command};
 use wirebook::commands::{book, convert, counters, decode, lines, record, replay, run, sim, tail};
+use wirebook::log;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .with_env_filter(
-            EnvFilter::builder()
-                .with_env_var("WIREBOOK_LOG")
-                .with_default_directive(tracing::Level::INFO.into())
-                .from_env_lossy(),
-        )
-        .init();
+    log::init(cli.log_format);
     let result = match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Record(args) => record::run(args),
@@ -32,6 +21,7 @@ fn main() -> ExitCode {
         Command::Book(args) => book::run(args),
         Command::Counters(args) => counters::run(args),
     };
+    log::tell_left_out(true);
     result.unwrap_or_else(|error| {
         eprintln!("wirebook: {}", with_causes(&error));
         ExitCode::FAILURE

@@ -14,7 +14,6 @@
 
 mod buffer;
 mod counters;
-mod limited;
 mod retransmit;
 
 pub mod config;
@@ -26,7 +25,6 @@ pub use counters::RecoveryCounters;
 
 use crate::progress::{Awaits, Progress};
 use config::{LoginConfigError, RecoveryConfig};
-use limited::Limited;
 use link::{Answer, Order, RecoveryEnd, Request, WorkerEnd};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -76,7 +74,6 @@ struct Channel {
     retransmit: Option<RetransmitClient>,
     snapshot: Option<SnapshotClient>,
     counters: RecoveryCounters,
-    limited: Limited,
 }
 
 /// Where one channel's answers, counts and log lines go, and the time.
@@ -84,7 +81,6 @@ struct Outlet<'a> {
     name: &'a str,
     link: &'a mut RecoveryEnd,
     counters: &'a mut RecoveryCounters,
-    limited: &'a mut Limited,
     now_ns: u64,
 }
 
@@ -113,7 +109,6 @@ impl Recovery {
             retransmit: RetransmitClient::open(config)?,
             snapshot: SnapshotClient::new(config)?,
             counters: RecoveryCounters::default(),
-            limited: Limited::default(),
         });
         Ok(worker)
     }
@@ -186,9 +181,9 @@ impl Channel {
                 Order::Request(request) => self.request(request, now_ns),
             }
         }
-        let Self { name, link, retransmit, snapshot, counters, limited } = self;
+        let Self { name, link, retransmit, snapshot, counters } = self;
         link.flush();
-        let mut out = Outlet { name, link, counters, limited, now_ns };
+        let mut out = Outlet { name, link, counters, now_ns };
         if let Some(retransmit) = retransmit {
             retransmit.serve(datagram, &mut out);
         }
@@ -208,8 +203,8 @@ impl Channel {
     }
 
     fn request(&mut self, request: Request, now_ns: u64) {
-        let Self { name, link, retransmit, snapshot, counters, limited } = self;
-        let mut out = Outlet { name, link, counters, limited, now_ns };
+        let Self { name, link, retransmit, snapshot, counters } = self;
+        let mut out = Outlet { name, link, counters, now_ns };
         match (request, retransmit, snapshot) {
             (Request::Retransmit { session, messages }, Some(client), _) => {
                 client.want(session, messages, &mut out);
@@ -238,11 +233,9 @@ impl Channel {
 }
 
 impl Outlet<'_> {
-    /// Logs what a peer did, at most once a second of its kind.
+    /// Logs what a peer did; the log cuts storms of a channel and kind short.
     fn warn(&mut self, kind: &'static str, what: fmt::Arguments<'_>) {
-        if let Some(left_out) = self.limited.may_log(kind, self.now_ns) {
-            tracing::warn!(channel = self.name, left_out, "{what}");
-        }
+        tracing::warn!(channel = self.name, kind, "{what}");
     }
 }
 
