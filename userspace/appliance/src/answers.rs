@@ -4,6 +4,7 @@
 //! shard or machine that it is of. A thread that has not answered yet is not told of.
 
 use crate::counts::Counts;
+use crate::notify::ChannelLook;
 use crate::samples::{ChannelSample, Latest, ShardSample, WorkerSample};
 use wirebook_machine::MachineCounters;
 use wirebook_telemetry::{Probe, probe};
@@ -54,6 +55,16 @@ impl WorkerAnswers {
 }
 
 impl ChannelAnswers {
+    /// What the service manager is told of it.
+    pub(crate) fn look(&mut self) -> ChannelLook<'_> {
+        let sample = self.latest.get();
+        ChannelLook {
+            name: &self.name,
+            state: sample.map(|sample| sample.state),
+            packets: sample.map_or(0, |s| s.lines.iter().map(|line| line.packets).sum()),
+        }
+    }
+
     pub(crate) fn tell(&mut self, counts: &mut Counts) {
         let Some(ChannelSample { state, channel, decoder, lines }) = self.latest.get() else {
             return;

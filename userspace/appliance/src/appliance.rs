@@ -102,8 +102,7 @@ impl Appliance {
             Some(stop) => stop,
             None => Stop::on_signals()?,
         };
-        let no_progress = self.config.supervision.no_progress();
-        let mut housekeeping = Housekeeping::new(self.duties, no_progress)?;
+        let mut housekeeping = Housekeeping::new(self.duties, &self.config.supervision)?;
         if self.gives_up_rights {
             housekeeping.rights = Rights::of_config(&self.config)?.into();
         }

@@ -4,10 +4,12 @@
 //! exists, no line is named twice, …). Promises: every mistake is named with what was expected
 //! and what was found; an unknown key is a mistake.
 
+mod log;
 mod mistakes;
 mod rights;
 mod supervision;
 
+pub use self::log::LogConfig;
 pub(crate) use self::mistakes::mistake_in_slots;
 pub use self::rights::{RightsConfig, Seccomp};
 pub use self::supervision::{CheckConfig, MachinesConfig, SupervisionConfig};
@@ -50,6 +52,9 @@ pub struct Config {
     /// When a thread is said to stand.
     #[serde(default)]
     pub supervision: SupervisionConfig,
+    /// What is logged, and how.
+    #[serde(default)]
+    pub log: LogConfig,
     /// What is given up once everything is set up.
     #[serde(default)]
     pub rights: RightsConfig,

@@ -5,9 +5,12 @@
 
 use crate::answers::{ChannelAnswers, ShardAnswers, WorkerAnswers, asked};
 use crate::clock;
+use crate::config::SupervisionConfig;
 use crate::counts::Counts;
 use crate::incidents::IncidentReader;
+use crate::log;
 use crate::nic::Nics;
+use crate::notify::Notifier;
 use crate::progress::{Progress, ProgressWatch};
 use crate::recorder::RecorderCounters;
 use crate::recovery::RecoveryCounters;
@@ -91,6 +94,8 @@ pub struct Housekeeping {
     pub incidents: Vec<IncidentReader>,
     /// Whether threads move.
     pub progress: ProgressWatch,
+    /// What the service manager is told.
+    pub notifier: Notifier,
     /// What is given up before packets come.
     pub rights: Arc<Rights>,
     workers: Vec<WorkerAnswers>,
@@ -102,12 +107,11 @@ pub struct Housekeeping {
 }
 
 impl Housekeeping {
-    /// Housekeeping with these duties, to which a thread stands that has begun no new cycle for
-    /// `no_progress`; SIGUSR1 makes it print.
+    /// Housekeeping with these duties, which is this patient; SIGUSR1 makes it print.
     ///
     /// # Errors
     /// sigaction(2)'s.
-    pub fn new(duties: Duties, no_progress: Duration) -> std::io::Result<Self> {
+    pub fn new(duties: Duties, patience: &SupervisionConfig) -> std::io::Result<Self> {
         let print = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&print))?;
         let histograms = HistogramCollector::new();
@@ -115,7 +119,8 @@ impl Housekeeping {
             histograms,
             nics: Nics::default(),
             incidents: Vec::new(),
-            progress: ProgressWatch::new(no_progress),
+            progress: ProgressWatch::new(patience.no_progress()),
+            notifier: Notifier::of_environment(patience.ready_timeout()),
             rights: Rights::untouched().into(),
             workers: Vec::new(),
             shards: Vec::new(),
@@ -202,6 +207,7 @@ impl Housekeeping {
             std::fs::write(path, "ready\n").with_context(|| path.display().to_string())?;
         }
         tracing::info!("ready");
+        self.notifier.begin(Instant::now());
         self.ask();
         let mut second = Instant::now();
         let mut all_ended_since = None;
@@ -225,8 +231,10 @@ impl Housekeeping {
                     eprint!("{watch}");
                 }
             }
+            self.notify(is_over);
             if is_over {
                 second = Instant::now();
+                log::tell_left_out(false);
                 self.tell(counts);
                 self.ask();
             }
@@ -246,9 +254,25 @@ impl Housekeeping {
     fn log_progress(&mut self) {
         for told in self.progress.look(Instant::now()) {
             match told.awaits {
-                Some(_) => tracing::error!("{told}"),
-                None => tracing::info!("{told}"),
+                Some(_) => tracing::error!(thread = told.name, "{told}"),
+                None => tracing::info!(thread = told.name, "{told}"),
             }
+        }
+    }
+
+    /// Tells the service manager; of channels once a second, and in each cycle while it waits for them.
+    fn notify(&mut self, is_over: bool) {
+        let now = Instant::now();
+        if is_over || !self.notifier.is_ready() {
+            let channels = self.workers.iter_mut().flat_map(|worker| &mut worker.channels);
+            let channels: Vec<_> = channels.map(ChannelAnswers::look).collect();
+            self.notifier.look(now, &channels, self.progress.stalled());
+        }
+        if !self.notifier.is_ready() {
+            self.workers.iter().for_each(|worker| worker.latest.ask());
+        }
+        if self.progress.stalled().next().is_none() {
+            self.notifier.feed_watchdog(now);
         }
     }
 
@@ -278,6 +302,9 @@ impl Housekeeping {
             counts.set_all("nic", &labels, &drops);
         }
         counts.set("supervision", "stalls", "", self.progress.stalls());
+        for (level, lines) in log::left_out() {
+            counts.set("log", "suppressed_lines", &format!("level=\"{level}\""), lines);
+        }
         counts.set_histograms(&self.histograms);
     }
 

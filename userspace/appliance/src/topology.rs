@@ -162,6 +162,7 @@ pub fn run(
             tracing::debug!("rights that remain:\n{remaining}");
             // Last, so that no packet arrives before its socket and its thread.
             let _memberships = join_groups(config)?;
+            rights.settle()?;
             let all_live = || {
                 !worker_threads.iter().any(ScopedJoinHandle::is_finished)
                     && !shard_threads.iter().any(ScopedJoinHandle::is_finished)
@@ -170,6 +171,7 @@ pub fn run(
         };
         let kept = start_and_keep();
         stop.set();
+        housekeeping.notifier.stopping();
         door.iter().for_each(Door::close);
         let workers = join_all(worker_threads);
         shards_stop.store(true, Ordering::Release);

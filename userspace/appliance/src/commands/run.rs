@@ -4,6 +4,7 @@ use crate::appliance::Appliance;
 use crate::cli::RunArgs;
 use crate::config::Config;
 use crate::housekeeping::Duties;
+use crate::log;
 use crate::recorder::RecorderCounters;
 use crate::topology::Finished;
 use serde_json::{Value, json};
@@ -22,6 +23,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// Fails where the host or a thread fails.
 pub fn run_with(config: Config, args: &RunArgs) -> anyhow::Result<ExitCode> {
+    log::configure(&config.log)?;
     let appliance = Appliance::new(config).giving_up_rights().duties(Duties {
         watch: args.watch.clone(),
         until_end_of_session: args.until_end_of_session,

@@ -11,6 +11,7 @@ impl Config {
         self.mistake_in_counts()
             .or_else(|| self.machines.mistake())
             .or_else(|| self.supervision.mistake())
+            .or_else(|| self.log.mistake())
             .or_else(|| self.workers.iter().find_map(WorkerConfig::mistake))
             .or_else(|| self.mistake_in_queues())
             .or_else(|| self.mistake_in_channels())
