@@ -107,13 +107,13 @@ fn the_journal_gets_a_field_for_each_of_ours() {
 fn a_million_malformed_packets_are_a_few_lines() {
     const PACKETS: usize = 1_000_000;
     let market = SimulatedMarket::new(91, 2, 100);
-    let (_, mut frame) = market.frames[0].clone();
+    let (ts, mut frame) = market.frames[0].clone();
     // MoldUDP64 (version 1.00): behind its header of 20 bytes, the length of the first message.
     let length = 14 + 20 + 8 + 20;
     frame[length..length + 2].copy_from_slice(&u16::MAX.to_be_bytes());
     frame.truncate(length + 8);
     let folder = folder();
-    let capture = write(&folder, "malformed.pcap", pcap_file(&vec![frame; PACKETS]));
+    let capture = write(&folder, "malformed.pcap", pcap_file(&vec![(ts, frame); PACKETS]));
     let mut all = vec!["replay", "--json", "--protocol", "itch50", "--any-destination"];
     all.extend(common::LIMITS);
     all.push(capture.to_str().unwrap());
