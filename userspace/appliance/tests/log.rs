@@ -10,6 +10,7 @@ use live::net::within;
 use live::{Appliance, Launcher, PATIENCE, channel, config, wire};
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::os::unix::net::UnixDatagram;
 
 const GROUP: &str = "239.192.12.111:26477";
@@ -69,6 +70,28 @@ fn a_level_that_is_none_is_named() {
     );
 }
 
+type Fields = BTreeMap<String, String>;
+
+/// The fields of an entry (systemd's "Native Journal Protocol"): `NAME=value` and a newline, or the
+/// name, a newline, the value's length in 8 bytes, little-endian, the value and a newline.
+fn fields(mut entry: &[u8]) -> Fields {
+    let mut fields = Fields::new();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    while let Some(end) = entry.iter().position(|byte| *byte == b'\n') {
+        let (line, rest) = (&entry[..end], &entry[end + 1..]);
+        if let Some(equals) = line.iter().position(|byte| *byte == b'=') {
+            fields.insert(text(&line[..equals]), text(&line[equals + 1..]));
+            entry = rest;
+        } else {
+            let (length, rest) = rest.split_first_chunk().unwrap();
+            let (value, rest) = rest.split_at(u64::from_le_bytes(*length) as usize);
+            fields.insert(text(line), text(value));
+            entry = rest.strip_prefix(b"\n").unwrap();
+        }
+    }
+    fields
+}
+
 /// The journal's own socket is replaced in a mount namespace of the program's own.
 #[test]
 fn the_journal_gets_a_field_for_each_of_ours() {
@@ -87,17 +110,22 @@ fn the_journal_gets_a_field_for_each_of_ours() {
     let mut datagram = [0; 65_536];
     let complete = within(PATIENCE, || {
         while let Ok(length) = journal.recv(&mut datagram) {
-            entries.push(String::from_utf8_lossy(&datagram[..length]).into_owned());
+            entries.push(fields(&datagram[..length]));
         }
-        entries.iter().any(|entry| entry.contains("no packet yet"))
+        let is_last =
+            |entry: &Fields| entry.get("MESSAGE").is_some_and(|m| m.contains("no packet yet"));
+        entries.iter().any(is_last)
     });
     assert!(complete, "{entries:?}, {}", appliance.log());
-    let entry = |words: &[&str]| {
-        let holds = |entry: &&String| words.iter().all(|word| entry.lines().any(|l| l == *word));
-        assert!(entries.iter().any(|entry| holds(&entry)), "{words:?}: {entries:?}");
+    let holds = |wanted: &[(&str, &str)]| {
+        let holds = |entry: &Fields| {
+            wanted.iter().all(|(name, value)| entry.get(*name).is_some_and(|found| found == value))
+        };
+        assert!(entries.iter().any(holds), "{wanted:?}: {entries:?}");
     };
-    entry(&["SYSLOG_IDENTIFIER=wirebook", "WIREBOOK_CHANNEL=c0", "PRIORITY=4"]);
-    entry(&["WIREBOOK_INTERFACE=rx0"]);
+    let from_us = ("SYSLOG_IDENTIFIER", "wirebook");
+    holds(&[from_us, ("WIREBOOK_CHANNEL", "c0"), ("PRIORITY", "4")]);
+    holds(&[from_us, ("WIREBOOK_INTERFACE", "rx0"), ("MESSAGE", "steering attached")]);
     assert!(!appliance.log().contains("no packet yet"), "{}", appliance.log());
     appliance.signal(Signal::SIGTERM);
     appliance.finish();
