@@ -77,9 +77,8 @@ fn a_storm_is_cut_short_and_counted() {
     assert_eq!(left_out, STORM - u64::from(LINES) * windows as u64);
     let last = lines.last().unwrap();
     assert_eq!(last["level"], "ERROR");
-    let said =
-        format!("similar lines left out, the first: malformed packet channel=\"c0\" number=");
-    assert!(last["message"].as_str().unwrap().contains(&said), "{last}");
+    let said = "similar lines left out, the first: malformed packet channel=\"c0\" number=";
+    assert!(last["message"].as_str().unwrap().contains(said), "{last}");
     assert_eq!(limiter.counts().next(), Some(("error", left_out)));
 }
 

@@ -145,13 +145,13 @@ pub(super) const SERVICE: &[Call] = &[
     with(
         libc::SYS_ioctl,
         &[
-            second(libc::FIONBIO as u64),
-            second(libc::FIONREAD as u64),
-            second(libc::FIOCLEX as u64),
-            second(libc::TCGETS as u64),
+            second(libc::FIONBIO),
+            second(libc::FIONREAD),
+            second(libc::FIOCLEX),
+            second(libc::TCGETS),
             // isatty(3) since glibc 2.42
             second(0x802c_542a),
-            second(libc::TIOCGWINSZ as u64),
+            second(libc::TIOCGWINSZ),
         ],
     ),
     // Long lines for the journal.
@@ -244,19 +244,25 @@ pub(super) const SERVICE: &[Call] = &[
 /// delete, next key, and an open object's description.
 const ON_OPEN_MAPS: &[Argument] = &[first(1), first(2), first(3), first(4), first(15)];
 
-/// What housekeeping calls besides: the counters of the steering programs, which lines they steer, and
-/// an interface's number, to join groups on it.
+/// What housekeeping calls besides: the counters of the steering programs, which lines they steer, an
+/// interface's number, to join groups on it, and whether it is up.
 pub(super) const READER: &[Call] = &[
     with(libc::SYS_bpf, ON_OPEN_MAPS),
-    with(libc::SYS_ioctl, &[second(libc::SIOCGIFINDEX), second(libc::SIOCGIFNAME)]),
+    with(libc::SYS_socket, &[first(libc::AF_NETLINK)]),
+    with(
+        libc::SYS_ioctl,
+        &[second(libc::SIOCGIFINDEX), second(libc::SIOCGIFNAME), second(libc::SIOCGIFFLAGS)],
+    ),
 ];
 
 /// What housekeeping calls to open an interface: a program to load and to attach, its AF_XDP sockets,
 /// and what their library asks of the device.
 pub(super) const OPENER: &[Call] = &[
     any(libc::SYS_bpf),
-    with(libc::SYS_socket, &[first(libc::AF_XDP), first(libc::AF_NETLINK)]),
-    with(libc::SYS_ioctl, &[second(libc::SIOCETHTOOL), second(libc::SIOCGIFFLAGS)]),
+    with(libc::SYS_socket, &[first(libc::AF_XDP)]),
+    with(libc::SYS_ioctl, &[second(libc::SIOCETHTOOL)]),
     any(libc::SYS_prlimit64),
     any(libc::SYS_mlock),
+    // Who holds a busy queue.
+    any(libc::SYS_getxattr),
 ];

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use wirebook::config::Config;
 use wirebook::rights::{Rights, Role};
+use wirebook_xdp::{Interface, Receiver, SteeringOptions};
 
 /// Set for the process that gives up its rights: which test it is to be.
 const CHILD: &str = "WIREBOOK_TEST_GIVES_UP";
@@ -216,6 +217,38 @@ fn without_the_right_to_open_interfaces_their_counters_can_still_be_read() {
     assert_eq!(error_of(libc::SYS_bpf, 5), libc::EPERM);
     assert_ne!(error_of(libc::SYS_bpf, 1), libc::EPERM);
     assert_eq!(error_of(libc::SYS_socket, libc::AF_XDP.into()), libc::EPERM);
+}
+
+/// The namespace in which the child is to open the interface `rx0`.
+const NAMESPACE: &str = "WIREBOOK_TEST_NAMESPACE";
+
+#[test]
+fn an_interface_is_opened_again_after_rights_are_gone() {
+    const NAME: &str = "calls::an_interface_is_opened_again_after_rights_are_gone";
+    if std::env::var_os(NAMESPACE).is_none() {
+        let Some(wire) = super::wire(1, 1) else { return };
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &wire.receiver]).arg(std::env::current_exe().unwrap());
+        command.args(["--exact", NAME, "--nocapture"]).env(NAMESPACE, &wire.receiver);
+        let output = command.output().unwrap();
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{printed}");
+        return;
+    }
+    let rights = rights("");
+    rights.give_up().unwrap();
+    let open = || -> Result<_, wirebook_xdp::XdpError> {
+        let mut interface = Interface::attach("rx0", &SteeringOptions::default(), [])?;
+        let (receiver, _) = Receiver::open(&[interface.socket_config(0)])?;
+        assert_eq!(interface.serve(&receiver)?, 1);
+        Ok((interface, receiver))
+    };
+    assert!(open().is_err(), "what is kept is not in effect");
+    for _ in 0..2 {
+        let (interface, receiver) = rights.raised(open).unwrap().unwrap();
+        assert_eq!(interface.counters().unwrap().steered, 0);
+        drop((interface, receiver));
+    }
 }
 
 #[test]
