@@ -5,7 +5,8 @@
 
 use crate::config::{ChannelConfig, Config, LINES_MAX};
 use crate::counts::Counts;
-use crate::notices::{ChannelMemory, Notices, news_of_drops};
+use crate::notices::{About, ChannelMemory, Notices, news_of_drops};
+use crate::notify::ChannelLook;
 use crate::samples::{ChannelSample, Latest, ShardSample, WorkerSample};
 use crate::source::Drops;
 use std::time::Instant;
@@ -93,7 +94,7 @@ impl WorkerAnswers {
         drops += kernel;
         counts.set_all("drop", &labels, &drops);
         if let Some((level, text)) = news_of_drops(&self.name, &self.drops, &drops) {
-            notices.tell(level, text);
+            notices.tell(level, About::worker(&self.name), text);
         }
         self.drops = drops;
         self.channels.iter_mut().for_each(|channel| channel.tell(counts, notices));
@@ -101,10 +102,20 @@ impl WorkerAnswers {
 }
 
 impl ChannelAnswers {
+    /// What the service manager is told of it.
+    pub(crate) fn look(&mut self) -> ChannelLook<'_> {
+        let sample = self.latest.get();
+        ChannelLook {
+            name: &self.name,
+            state: sample.map(|sample| sample.state),
+            packets: sample.map_or(0, |s| s.lines.iter().map(|line| line.packets).sum()),
+        }
+    }
+
     pub(crate) fn tell(&mut self, counts: &mut Counts, notices: &mut Notices) {
         let Some(sample) = self.latest.get() else { return };
         for (level, text) in self.memory.news(&self.name, &self.lines, &sample) {
-            notices.tell(level, text);
+            notices.tell(level, About::channel(&self.name), text);
         }
         let ChannelSample { state, next_sequence, channel, decoder, lines } = sample;
         let labels = format!("channel=\"{}\"", self.name);

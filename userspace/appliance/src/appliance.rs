@@ -31,6 +31,7 @@ use crate::config::{Config, ConfigError};
 use crate::housekeeping::{Duties, Housekeeping, Stop};
 use crate::machines::MachineKinds;
 use crate::reload::Reread;
+use crate::rights::Rights;
 use crate::topology::{self, Finished};
 use std::path::Path;
 use wirebook_machine::Machine;
@@ -41,6 +42,7 @@ pub struct Appliance {
     kinds: MachineKinds,
     stop: Option<Stop>,
     duties: Duties,
+    gives_up_rights: bool,
 }
 
 impl Appliance {
@@ -57,7 +59,8 @@ impl Appliance {
 
     /// An appliance with this configuration.
     pub fn new(config: Config) -> Self {
-        Self { config, kinds: MachineKinds::new(), stop: None, duties: Duties::default() }
+        let (kinds, duties) = (MachineKinds::new(), Duties::default());
+        Self { config, kinds, stop: None, duties, gives_up_rights: false }
     }
 
     /// Puts a machine behind each book: a clone of `prototype` for each instrument. The configuration
@@ -79,6 +82,13 @@ impl Appliance {
         self
     }
 
+    /// Gives up, once set up, what the configuration's `[rights]` say: for the whole process, and for
+    /// good. For a program that runs an appliance and does nothing else.
+    pub fn giving_up_rights(mut self) -> Self {
+        self.gives_up_rights = true;
+        self
+    }
+
     /// Checks the machines' names, as everything else was checked when the file was read.
     ///
     /// # Errors
@@ -96,8 +106,10 @@ impl Appliance {
             Some(stop) => stop,
             None => Stop::on_signals()?,
         };
-        let no_progress = self.config.supervision.no_progress();
-        let housekeeping = Housekeeping::new(self.duties, no_progress)?;
+        let mut housekeeping = Housekeeping::new(self.duties, &self.config.supervision)?;
+        if self.gives_up_rights {
+            housekeeping.rights = Rights::of_config(&self.config)?.into();
+        }
         topology::run(&self.config, &self.kinds, &stop, housekeeping)
     }
 }

@@ -8,7 +8,7 @@
 //!   awaited ◀─────────────────────────────────────────┘ (closed, counted, told)
 //! ```
 //!
-//! Arrives: the time, from the housekeeping thread. Leaves: calls of [`Intake`], lines in the log (the
+//! Arrives: the time, from the housekeeping thread. Leaves: calls of [`Intake`], notices (the
 //! first of a kind at once, the next after some seconds) and [`InterfaceCounters`]. Promises: an
 //! interface that is not there yet, whose driver is bound anew, or whose queue a process that has just
 //! died still holds, is opened as soon as it can be, without a restart; the other interfaces of the
@@ -19,10 +19,12 @@
 use crate::config::Config;
 use crate::intake::{Intake, OpenError};
 use crate::links::{Link, links};
+use crate::notices::{About, Notices};
 use crate::source::Drops;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use wirebook_shm::notice::Level;
 use wirebook_xdp::socket_holders;
 
 /// How often the kernel is asked about its interfaces.
@@ -85,7 +87,7 @@ impl Attendant {
     /// # Errors
     /// Fails at the start alone: for what cannot pass by itself, or where no interface at all could be
     /// opened in time.
-    pub fn look(&mut self, now: Instant) -> anyhow::Result<bool> {
+    pub fn look(&mut self, now: Instant, notices: &mut Notices) -> anyhow::Result<bool> {
         if self.looked.is_some_and(|looked| now.duration_since(looked) < LOOK) {
             return Ok(false);
         }
@@ -103,8 +105,8 @@ impl Attendant {
             let link = links.get(name).map(|link| link.counted(name));
             match self.attended[at].state {
                 State::Awaited { next, .. } if next > now => {}
-                State::Awaited { .. } => any_opened |= self.open(at, link, now)?,
-                State::Open(was) => self.follow(at, was, link, &links, now),
+                State::Awaited { .. } => any_opened |= self.open(at, link, now, notices)?,
+                State::Open(was) => self.follow(at, was, link, &links, now, notices),
             }
         }
         self.give_up_where_nothing_opens(now)?;
@@ -145,18 +147,24 @@ impl Attendant {
     }
 
     /// Tries to open an awaited interface.
-    fn open(&mut self, at: usize, link: Option<Link>, now: Instant) -> anyhow::Result<bool> {
+    fn open(
+        &mut self,
+        at: usize,
+        link: Option<Link>,
+        now: Instant,
+        notices: &mut Notices,
+    ) -> anyhow::Result<bool> {
         let attended = &mut self.attended[at];
         match self.intake.open(at, &self.config) {
             Ok(index) => {
                 // One that came between the look and now is seen by the next look.
                 let seen = link.filter(|link| link.index == index);
                 let unseen = Link { index, is_up: false, carrier_changes: 0 };
-                attended.opened(seen.unwrap_or(unseen), now);
+                attended.opened(seen.unwrap_or(unseen), now, notices);
                 Ok(true)
             }
             Err(error) if error.may_pass() || attended.counters.openings > 0 => {
-                attended.refused(&error, now);
+                attended.refused(&error, now, notices);
                 Ok(false)
             }
             Err(error) => Err(error.into()),
@@ -171,16 +179,18 @@ impl Attendant {
         link: Option<Link>,
         links: &BTreeMap<String, Link>,
         now: Instant,
+        notices: &mut Notices,
     ) {
         let attended = &mut self.attended[at];
         let name = &attended.name;
         match link {
             Some(link) if link.index == was.index => {
-                if attended.link_changed(was, link)
+                if attended.link_changed(was, link, notices)
                     && link.is_up
                     && let Err(error) = self.intake.announce(at, &self.config)
                 {
-                    self.lose(at, &format!("its groups cannot be joined anew ({error})"), now);
+                    let why = format!("its groups cannot be joined anew ({error})");
+                    self.lose(at, &why, now, notices);
                 }
             }
             // Sockets and program are the interface's, whatever it is called.
@@ -188,25 +198,25 @@ impl Attendant {
                 links.iter().find(|(_, link)| link.index == was.index) =>
             {
                 if was.is_up {
-                    tracing::warn!(
+                    let text = format!(
                         "interface {name} is called {new_name} now; its packets still come"
                     );
+                    notices.tell(Level::Warning, About::interface(name), text);
                     attended.counters.up = 0;
                     attended.counters.link_changes += 1;
                     attended.state = State::Open(Link { is_up: false, ..was });
                 }
             }
-            _ => self.lose(at, "it is gone", now),
+            _ => self.lose(at, "it is gone", now, notices),
         }
     }
 
     /// Closes an interface that is gone and awaits it.
-    fn lose(&mut self, at: usize, why: &str, now: Instant) {
+    fn lose(&mut self, at: usize, why: &str, now: Instant, notices: &mut Notices) {
         let attended = &mut self.attended[at];
-        tracing::error!(
-            "interface {}: {why}; its sockets are closed, and it is awaited",
-            attended.name
-        );
+        let name = &attended.name;
+        let text = format!("interface {name}: {why}; its sockets are closed, and it is awaited");
+        notices.tell(Level::Error, About::interface(name), text);
         attended.counters.up = 0;
         attended.counters.link_changes += 1;
         attended.state = State::awaited(now);
@@ -243,20 +253,23 @@ impl State {
 }
 
 impl Attended {
-    fn opened(&mut self, link: Link, now: Instant) {
+    fn opened(&mut self, link: Link, now: Instant, notices: &mut Notices) {
+        let name = &self.name;
         if let State::Awaited { since, told: Some(_), .. } = self.state {
             let waited = now.duration_since(since);
-            tracing::info!("interface {} is open after {waited:.1?}", self.name);
+            let text = format!("interface {name} is open after {waited:.1?}");
+            notices.tell(Level::Info, About::interface(name), text);
         }
         if !link.is_up {
-            tracing::warn!("interface {} is open, but has no link", self.name);
+            let text = format!("interface {name} is open, but has no link");
+            notices.tell(Level::Warning, About::interface(name), text);
         }
         self.counters.openings += 1;
         self.counters.up = u64::from(link.is_up);
         self.state = State::Open(link);
     }
 
-    fn refused(&mut self, error: &OpenError, now: Instant) {
+    fn refused(&mut self, error: &OpenError, now: Instant, notices: &mut Notices) {
         self.counters.refused_openings += 1;
         if let State::Awaited { since, next, rest, told, reason } = &mut self.state {
             *reason = error.to_string();
@@ -268,26 +281,27 @@ impl Attended {
                 if error.is_busy_queue() {
                     *reason += &held_by();
                 }
-                tracing::warn!("interface {}: awaited for {waited:.1?}: {reason}", self.name);
+                let name = &self.name;
+                let text = format!("interface {name}: awaited for {waited:.1?}: {reason}");
+                notices.tell(Level::Warning, About::interface(name), text);
             }
         }
     }
 
     /// Tells what has become of the link since `was`; false where it is the same.
-    fn link_changed(&mut self, was: Link, link: Link) -> bool {
+    fn link_changed(&mut self, was: Link, link: Link, notices: &mut Notices) -> bool {
         let changes = link.carrier_changes.saturating_sub(was.carrier_changes);
         let name = &self.name;
-        match (was.is_up, link.is_up) {
-            (false, true) => {
-                tracing::info!("interface {name}: the link is up; groups are joined anew")
-            }
-            (true, false) => tracing::warn!("interface {name}: the link is down"),
+        let (level, what) = match (was.is_up, link.is_up) {
+            (false, true) => (Level::Info, "the link is up; groups are joined anew"),
+            (true, false) => (Level::Warning, "the link is down"),
             // A single change is one that the flags do not show yet.
             (true, true) if changes >= 2 && was.carrier_changes > 0 => {
-                tracing::warn!("interface {name}: the link was down; groups are joined anew");
+                (Level::Warning, "the link was down; groups are joined anew")
             }
             _ => return false,
-        }
+        };
+        notices.tell(level, About::interface(name), format!("interface {name}: {what}"));
         self.counters.link_changes += changes.max(1);
         self.counters.up = u64::from(link.is_up);
         self.state = State::Open(link);

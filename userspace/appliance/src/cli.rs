@@ -1,6 +1,7 @@
 //! The command line: what each command takes.
 
 use crate::exchange::{FaultArgs, SendBy, ServerArgs};
+use crate::log::Format;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -18,6 +19,10 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// How the log is written; absent, as the configuration says, or to the journal where standard
+    /// error is connected to it.
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub log_format: Option<Format>,
 }
 
 /// The commands.

@@ -10,6 +10,7 @@ mod log;
 mod metrics;
 mod mistakes;
 mod numbers;
+mod rights;
 mod supervision;
 
 pub use self::changes::Numbers;
@@ -17,6 +18,7 @@ pub use self::intake::IntakeConfig;
 pub use self::log::LogConfig;
 pub use self::metrics::MetricsConfig;
 pub(crate) use self::mistakes::mistake_in_slots;
+pub use self::rights::{RightsConfig, Seccomp};
 pub use self::supervision::{CheckConfig, MachinesConfig, SupervisionConfig};
 use crate::published::Published;
 use crate::recorder::RecordConfig;
@@ -67,6 +69,9 @@ pub struct Config {
     /// What the tools that watch are told.
     #[serde(default)]
     pub metrics: MetricsConfig,
+    /// What is given up once everything is set up.
+    #[serde(default)]
+    pub rights: RightsConfig,
     /// Threads that receive and decode.
     #[serde(rename = "worker")]
     pub workers: Vec<WorkerConfig>,

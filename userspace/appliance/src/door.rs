@@ -82,13 +82,13 @@ impl Door {
 
     /// Answers until the door is closed.
     pub fn answer(&self, segment: &Segment) {
-        tracing::info!("readers connect to {}", self.path.display());
+        tracing::info!(socket = %self.path.display(), "readers connect to {}", self.path.display());
         while !self.closed.load(Ordering::Relaxed) {
             match self.listener.accept() {
                 Ok((reader, _)) => self.greet(&reader, segment),
                 Err(_) if self.closed.load(Ordering::Relaxed) => return,
                 Err(error) => {
-                    tracing::warn!("{}: no reader could be let in: {error}", self.path.display());
+                    tracing::warn!(socket = %self.path.display(), "{}: no reader could be let in: {error}", self.path.display());
                     std::thread::sleep(EXHAUSTED);
                 }
             }
@@ -96,13 +96,15 @@ impl Door {
     }
 
     fn greet(&self, reader: &UnixStream, segment: &Segment) {
-        let who = match socket::getsockopt(reader, sockopt::PeerCredentials) {
-            Ok(peer) => describe(&peer),
-            Err(errno) => format!("unknown ({errno})"),
+        let (process, who) = match socket::getsockopt(reader, sockopt::PeerCredentials) {
+            Ok(peer) => (Some(peer.pid()), describe(&peer)),
+            Err(errno) => (None, format!("unknown ({errno})")),
         };
         match handoff::greet(reader, segment, &self.shared) {
-            Ok(()) => tracing::info!("a reader has the segment: {who}"),
-            Err(error) => tracing::warn!("a reader did not take the segment: {who}: {error}"),
+            Ok(()) => tracing::info!(process, "a reader has the segment: {who}"),
+            Err(error) => {
+                tracing::warn!(process, "a reader did not take the segment: {who}: {error}")
+            }
         }
     }
 

@@ -3,19 +3,22 @@
 //! Arrives: signals, the hot threads' answers, the interfaces' counters. Leaves: the stop flag, the heartbeat in the
 //! segment, tables on standard error. Nothing here is waited for by a hot thread.
 
-use crate::answers::{ShardAnswers, WorkerAnswers, asked, channels_asked};
+use crate::answers::{ChannelAnswers, ShardAnswers, WorkerAnswers, asked, channels_asked};
 use crate::attend::Attendant;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, SupervisionConfig};
 use crate::counts::Counts;
 use crate::incidents::IncidentReader;
+use crate::log;
 use crate::metrics::HlogCounters;
 use crate::nic::Nics;
-use crate::notices::{Notices, started};
+use crate::notices::{About, Notices, started};
+use crate::notify::Notifier;
 use crate::progress::{Progress, ProgressWatch};
 use crate::recorder::RecorderCounters;
 use crate::recovery::RecoveryCounters;
 use crate::reload::{Reloader, Reread};
+use crate::rights::Rights;
 use crate::samples::{Latest, ShardProbes, ShardSample, WorkerProbes, WorkerSample};
 use crate::source::Drops;
 use crate::watch::Watch;
@@ -104,6 +107,10 @@ pub struct Housekeeping {
     pub progress: ProgressWatch,
     /// What the interval log has counted, where there is one.
     pub hlog: Option<Arc<HlogCounters>>,
+    /// What the service manager is told.
+    pub notifier: Notifier,
+    /// What is given up before packets come.
+    pub rights: Arc<Rights>,
     workers: Vec<WorkerAnswers>,
     shards: Vec<ShardAnswers>,
     recovery: Option<Latest<RecoveryCounters>>,
@@ -114,12 +121,12 @@ pub struct Housekeeping {
 }
 
 impl Housekeeping {
-    /// Housekeeping with these duties, to which a thread stands that has begun no new cycle for
-    /// `no_progress`; SIGUSR1 makes it print, and SIGHUP read the configuration anew.
+    /// Housekeeping with these duties, which is this patient; SIGUSR1 makes it print, and SIGHUP read
+    /// the configuration anew.
     ///
     /// # Errors
     /// sigaction(2)'s.
-    pub fn new(duties: Duties, no_progress: Duration) -> std::io::Result<Self> {
+    pub fn new(duties: Duties, patience: &SupervisionConfig) -> std::io::Result<Self> {
         let print = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&print))?;
         let reload = Arc::new(AtomicBool::new(false));
@@ -131,8 +138,10 @@ impl Housekeeping {
             incidents: Vec::new(),
             attendant: None,
             reloader: None,
-            progress: ProgressWatch::new(no_progress),
+            progress: ProgressWatch::new(patience.no_progress()),
             hlog: None,
+            notifier: Notifier::of_environment(patience.ready_timeout()),
+            rights: Rights::untouched().into(),
             workers: Vec::new(),
             shards: Vec::new(),
             recovery: None,
@@ -236,8 +245,10 @@ impl Housekeeping {
                     eprint!("{watch}");
                 }
             }
+            self.notify(is_over);
             if is_over {
                 second = Instant::now();
+                log::tell_left_out(false);
                 self.tell(counts, notices);
                 self.ask();
             }
@@ -263,26 +274,34 @@ impl Housekeeping {
     ) -> anyhow::Result<()> {
         let Some(attendant) = &mut self.attendant else { return Ok(()) };
         let now = Instant::now();
-        if attendant.look(now)? {
+        if self.rights.raised(|| attendant.look(now, notices))?? {
             // Only now: attaching a program may reset a device, and its counters with it.
             attendant.open_interfaces().for_each(|name| self.nics.follow(name));
         }
         if !*is_ready && attendant.is_settled(now) {
             *is_ready = true;
+            self.rights.settle()?;
             if let Some(path) = &self.duties.ready_file {
                 std::fs::write(path, "ready\n").with_context(|| path.display().to_string())?;
             }
             let channels = self.workers.iter().map(|worker| worker.channels.len()).sum();
-            notices.tell(Level::Info, started(self.workers.len(), self.shards.len(), channels));
+            let text = started(self.workers.len(), self.shards.len(), channels);
+            notices.tell(Level::Info, About::default(), text);
+            self.notifier.begin(now);
             counts.set("appliance", "ready", "", 1);
         }
         Ok(())
     }
 
     fn reload(&mut self) {
-        if let (Some(reloader), Some(attendant)) = (&mut self.reloader, &mut self.attendant) {
-            reloader.reload(attendant, &mut self.workers, &mut self.histograms);
+        let Self { reloader, attendant, workers, histograms, notifier, .. } = self;
+        let (Some(reloader), Some(attendant)) = (reloader, attendant) else { return };
+        notifier.reloading();
+        let reloaded = self.rights.raised(|| reloader.reload(attendant, workers, histograms));
+        if let Err(error) = reloaded {
+            tracing::error!("configuration not reloaded: {error}");
         }
+        notifier.reloaded();
     }
 
     /// How the configuration is read anew.
@@ -293,7 +312,23 @@ impl Housekeeping {
     fn tell_progress(&mut self, notices: &mut Notices) {
         for told in self.progress.look(Instant::now()) {
             let level = if told.awaits.is_some() { Level::Error } else { Level::Info };
-            notices.tell(level, told.to_string());
+            notices.tell(level, About::thread(&told.name), told.to_string());
+        }
+    }
+
+    /// Tells the service manager; of channels once a second, and in each cycle while it waits for them.
+    fn notify(&mut self, is_over: bool) {
+        let now = Instant::now();
+        if is_over || !self.notifier.is_ready() {
+            let channels = self.workers.iter_mut().flat_map(|worker| &mut worker.channels);
+            let channels: Vec<_> = channels.map(ChannelAnswers::look).collect();
+            self.notifier.look(now, &channels, self.progress.stalled());
+        }
+        if !self.notifier.is_ready() {
+            self.workers.iter().for_each(|worker| worker.latest.ask());
+        }
+        if self.progress.stalled().next().is_none() {
+            self.notifier.feed_watchdog(now);
         }
     }
 
@@ -340,6 +375,9 @@ impl Housekeeping {
         }
         if let Some(hlog) = &self.hlog {
             counts.set_all("hlog", "", &hlog.read());
+        }
+        for (level, lines) in log::left_out() {
+            counts.set("log", "suppressed_lines", &format!("level=\"{level}\""), lines);
         }
         counts.set_histograms(&self.histograms);
         // Last: who finds a new time here finds what was counted by then.

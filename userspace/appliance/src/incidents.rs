@@ -4,7 +4,7 @@
 //! housekeeping thread. The shard never waits: where the queue is full the line is missing, and the
 //! counters still hold it.
 
-use crate::notices::Notices;
+use crate::notices::{About, Notices};
 use crate::repair::RepairCounters;
 use crate::self_check::Parted;
 use crate::shard::Shard;
@@ -72,6 +72,7 @@ impl IncidentReader {
                 Told::Books { before, now } => self.tell_books(before, now, notices),
                 Told::Parted(Parted { channel, instrument_id, difference }) => notices.tell(
                     Level::Error,
+                    About::shard(shard),
                     format!(
                         "shard {shard}: the self-check of instrument {instrument_id} of channel \
                          {channel} failed: {difference}"
@@ -85,11 +86,12 @@ impl IncidentReader {
         let Incident { kind, number, change, reason } = *incident;
         let (shard, name) = (self.shard, self.machines.get(kind).map_or("?", String::as_str));
         let of = format!("shard {shard}: machine {name} of book {number}");
-        match change {
-            Change::Down => notices.tell(Level::Warning, format!("{of} fell: {reason}")),
-            Change::Rebuilt => notices.tell(Level::Info, format!("{of} is back")),
-            Change::GivenUp => notices.tell(Level::Error, format!("{of} stays down: {reason}")),
-        }
+        let (level, text) = match change {
+            Change::Down => (Level::Warning, format!("{of} fell: {reason}")),
+            Change::Rebuilt => (Level::Info, format!("{of} is back")),
+            Change::GivenUp => (Level::Error, format!("{of} stays down: {reason}")),
+        };
+        notices.tell(level, About { machine: Some(name), ..About::shard(shard) }, text);
     }
 
     fn tell_books(&self, before: RepairCounters, now: RepairCounters, notices: &mut Notices) {
@@ -104,7 +106,7 @@ impl IncidentReader {
             (Level::Error, lost, format!("{lost} books stay down")),
         ];
         for (level, _, text) in told.into_iter().filter(|(_, count, _)| *count > 0) {
-            notices.tell(level, format!("shard {shard}: {text}"));
+            notices.tell(level, About::shard(shard), format!("shard {shard}: {text}"));
         }
     }
 }

@@ -45,6 +45,8 @@ struct Inlet {
     mode: Option<Mode>,
     /// What programs that are detached had counted.
     retired: Counters,
+    /// What all its programs had counted by the last look.
+    counted: Counters,
     sockets: Vec<SocketReport>,
     /// The kernel's counts of the sockets of the worker with this number.
     kernel: Vec<(usize, StatisticsReader)>,
@@ -92,6 +94,7 @@ impl Intake {
             steering: None,
             mode: None,
             retired: Counters::default(),
+            counted: Counters::default(),
             sockets: Vec::new(),
             kernel: Vec::new(),
         };
@@ -273,11 +276,17 @@ impl Intake {
         })
     }
 
+    /// Takes what the steering programs have counted so far, for [`Intake::to_json`]; the kernel gives
+    /// it only to who has CAP_BPF.
+    pub fn read_counters(&mut self) {
+        self.inlets.iter_mut().for_each(|inlet| inlet.counted = inlet.counters());
+    }
+
     /// The interfaces and sockets as JSON.
     pub fn to_json(&self) -> Value {
         let interface = |inlet: &Inlet| {
             let mode = inlet.mode?;
-            let Counters { steered, passed, malformed, no_socket } = inlet.counters();
+            let Counters { steered, passed, malformed, no_socket } = inlet.counted;
             Some(json!({
                 "interface": inlet.name,
                 "mode": mode_name(mode),
@@ -366,7 +375,11 @@ impl Inlet {
     fn counters(&self) -> Counters {
         let counted = self.steering.as_ref().map(|steering| steering.counters());
         let counted = counted.and_then(|counters| {
-            counters.inspect_err(|error| tracing::warn!("{}: {error}", self.name)).ok()
+            counters
+                .inspect_err(|error| {
+                    tracing::warn!(interface = self.name, "{}: {error}", self.name)
+                })
+                .ok()
         });
         [self.retired].into_iter().chain(counted).sum()
     }

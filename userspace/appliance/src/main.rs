@@ -10,7 +10,7 @@ use wirebook::log;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    log::init();
+    log::init(cli.log_format);
     let result = match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Record(args) => record::run(args),
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Completions(args) => completions::run(args),
         Command::Top(args) => top::run(args),
     };
+    log::tell_left_out(true);
     result.unwrap_or_else(|error| {
         eprintln!("wirebook: {}", with_causes(&error));
         ExitCode::FAILURE

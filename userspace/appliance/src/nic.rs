@@ -105,19 +105,22 @@ impl Nic {
         let last = match number(&folder.join("ifindex")) {
             Ok(found) if found == u64::from(index) => COUNTERS.map(|counter| {
                 let count = number(&statistic(&folder, counter));
-                let warn = |error| tracing::warn!("drops of {name} are unknown: {error}");
+                let warn = |error| {
+                    tracing::warn!(interface = name, "drops of {name} are unknown: {error}")
+                };
                 count.map_err(warn).ok()
             }),
             Ok(found) => {
                 let expected = format!("expected interface index {index}, found {found}");
                 tracing::warn!(
+                    interface = name,
                     "drops of {name} are unknown: {expected}; {} is of another network namespace",
                     sysfs.display()
                 );
                 [None; COUNTERS.len()]
             }
             Err(error) => {
-                tracing::warn!("drops of {name} are unknown: {error}");
+                tracing::warn!(interface = name, "drops of {name} are unknown: {error}");
                 [None; COUNTERS.len()]
             }
         };

@@ -24,6 +24,51 @@ pub fn lay_out(layout: SegmentLayout) -> SegmentLayout {
     layout.open_ring(names::NOTICES, SLOTS)
 }
 
+/// What a notice is about: the fields of its line in the log, which are also what similar lines are
+/// known by.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct About<'a> {
+    /// A channel, by its name.
+    pub channel: Option<&'a str>,
+    /// An interface, by its name.
+    pub interface: Option<&'a str>,
+    /// A worker, by its name.
+    pub worker: Option<&'a str>,
+    /// A shard, by its number.
+    pub shard: Option<usize>,
+    /// A kind of machine, by its name.
+    pub machine: Option<&'a str>,
+    /// A thread, by its name.
+    pub thread: Option<&'a str>,
+}
+
+impl<'a> About<'a> {
+    /// About a channel.
+    pub fn channel(name: &'a str) -> Self {
+        Self { channel: Some(name), ..Self::default() }
+    }
+
+    /// About an interface.
+    pub fn interface(name: &'a str) -> Self {
+        Self { interface: Some(name), ..Self::default() }
+    }
+
+    /// About a worker.
+    pub fn worker(name: &'a str) -> Self {
+        Self { worker: Some(name), ..Self::default() }
+    }
+
+    /// About a shard.
+    pub fn shard(number: usize) -> Self {
+        Self { shard: Some(number), ..Self::default() }
+    }
+
+    /// About a thread.
+    pub fn thread(name: &'a str) -> Self {
+        Self { thread: Some(name), ..Self::default() }
+    }
+}
+
 /// Where notices are told.
 pub struct Notices {
     ring: Writer,
@@ -39,12 +84,19 @@ impl Notices {
     }
 
     /// Tells this.
-    pub fn tell(&mut self, level: Level, text: impl Into<String>) {
+    pub fn tell(&mut self, level: Level, about: About<'_>, text: impl Into<String>) {
         let text = text.into();
+        let About { channel, interface, worker, shard, machine, thread } = about;
         match level {
-            Level::Info => tracing::info!("{text}"),
-            Level::Warning => tracing::warn!("{text}"),
-            Level::Error => tracing::error!("{text}"),
+            Level::Info => {
+                tracing::info!(channel, interface, worker, shard, machine, thread, "{text}");
+            }
+            Level::Warning => {
+                tracing::warn!(channel, interface, worker, shard, machine, thread, "{text}");
+            }
+            Level::Error => {
+                tracing::error!(channel, interface, worker, shard, machine, thread, "{text}");
+            }
         }
         let record = Notice { ts_event: clock::now(), level, text }.to_record();
         let pushed = self.ring.push_bytes(RecordRef::from(&record).as_ref());

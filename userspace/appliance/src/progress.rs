@@ -145,6 +145,12 @@ impl ProgressWatch {
         progress
     }
 
+    /// Threads that stand, as of the last look.
+    pub fn stalled(&self) -> impl Iterator<Item = &str> {
+        let stalled = self.watched.iter().filter(|watched| watched.is_stalled);
+        stalled.map(|watched| watched.name.as_str())
+    }
+
     /// Times that a thread was told to have stalled.
     pub fn stalls(&self) -> u64 {
         self.stalls
@@ -209,9 +215,10 @@ mod tests {
         let told = look(6);
         assert_eq!(told.len(), 1);
         assert_eq!(watch.threads().next(), Some(("worker-w0", 1, true)));
-        let mut look = |seconds| watch.look(began + Duration::from_secs(seconds));
         let text = told[0].to_string();
         assert_eq!(text, "worker-w0 has stood for 5.0s; it awaits room in the mailbox of shard 3");
+        assert_eq!(watch.stalled().collect::<Vec<_>>(), ["worker-w0"]);
+        let mut look = |seconds| watch.look(began + Duration::from_secs(seconds));
         assert!(look(60).is_empty());
         progress.cycle();
         assert_eq!(look(61)[0].to_string(), "worker-w0 moves on after 60.0s");

@@ -146,7 +146,7 @@ impl Reloader {
         let told = difference.to_string();
         self.apply(&next, &running, &difference, attendant, answers, histograms)?;
         self.numbers = numbers;
-        log::set_level(next.log.level);
+        log::configure(&next.log)?;
         let told = match next.log == running.log {
             true => told,
             false => format!("{told}; log level {}", next.log.level),

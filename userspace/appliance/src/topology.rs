@@ -29,6 +29,7 @@ use crate::refresh::{Refresh, RefreshCounters, RefreshHistograms};
 use crate::reload::Reloader;
 use crate::repair::{Demands, Repairs};
 use crate::report::{Summary, SupervisionReport};
+use crate::rights::{Rights, Role};
 use crate::router::Router;
 use crate::self_check::SelfCheck;
 use crate::shard::Shard;
@@ -118,22 +119,26 @@ pub fn run(
     let hlog_stop = AtomicBool::new(false);
     let recovery_probe = housekeeping.probe_recovery();
     recovery.set_progress(housekeeping.progress("recovery"));
+    let rights = Arc::clone(&housekeeping.rights);
+    // Before threads start, as they begin with what this one has.
+    rights.give_up()?;
     let (workers, shards, recovery, recorder) = thread::scope(|scope| {
         let mut recorder_threads = Vec::new();
         let mut recovery_thread = Vec::new();
         let mut shard_threads = Vec::new();
         let mut worker_threads = Vec::new();
+        let crew = Crew { scope, rights: &rights };
         let start_and_keep = || -> anyhow::Result<()> {
             for mut recorder in recorders {
                 let name = recorder.name().to_owned();
                 let (probe, stop) = (housekeeping.probe_recorder(recorder.name()), &recorders_stop);
                 let run = move || recorder.run(stop, &probe);
-                recorder_threads.push(spawn(scope, name, None, run)?);
+                recorder_threads.push(crew.spawn(Role::Service, name, None, run)?);
             }
             for ((number, settings), mut stage) in config.shards.iter().enumerate().zip(shards) {
                 let (gone, stop) = (Arc::clone(&gone[number]), &shards_stop);
                 let name = format!("shard-{number}");
-                shard_threads.push(spawn(scope, name, settings.core, move || {
+                shard_threads.push(crew.spawn(Role::Hot, name, settings.core, move || {
                     let _gone_when_over = SetWhenOver(gone);
                     stage.run(stop);
                     stage
@@ -141,24 +146,31 @@ pub fn run(
             }
             for ((settings, mut stage), ended) in config.workers.iter().zip(workers).zip(&ended) {
                 let name = format!("worker-{}", settings.name);
-                worker_threads.push(spawn(scope, name, settings.core, move || {
+                worker_threads.push(crew.spawn(Role::Hot, name, settings.core, move || {
                     stage.run(stop.flag(), ended);
                     stage
                 })?);
             }
-            recovery_thread.push(spawn(scope, "recovery".to_owned(), None, move || {
-                recovery.run(stop.flag(), &recovery_probe);
-                recovery.is_used().then(|| recovery.counters())
-            })?);
+            recovery_thread.push(crew.spawn(
+                Role::Service,
+                "recovery".to_owned(),
+                None,
+                move || {
+                    recovery.run(stop.flag(), &recovery_probe);
+                    recovery.is_used().then(|| recovery.counters())
+                },
+            )?);
             if let Some(door) = &door {
-                spawn(scope, "door".to_owned(), None, || door.answer(&segment))?;
+                crew.spawn(Role::Service, "door".to_owned(), None, || door.answer(&segment))?;
             }
             if let Some(hlog) = hlog {
-                spawn(scope, "hlog".to_owned(), None, || hlog.run(&hlog_stop))?;
+                crew.spawn(Role::Service, "hlog".to_owned(), None, || hlog.run(&hlog_stop))?;
             }
             if let Some(endpoint) = endpoint {
-                spawn(scope, "metrics".to_owned(), None, || endpoint.run(stop))?;
+                crew.spawn(Role::Service, "metrics".to_owned(), None, || endpoint.run(stop))?;
             }
+            let remaining = rights.check()?;
+            tracing::debug!("rights that remain:\n{remaining}");
             let all_live = || {
                 !worker_threads.iter().any(ScopedJoinHandle::is_finished)
                     && !shard_threads.iter().any(ScopedJoinHandle::is_finished)
@@ -167,6 +179,7 @@ pub fn run(
         };
         let kept = start_and_keep();
         stop.set();
+        housekeeping.notifier.stopping();
         door.iter().for_each(Door::close);
         let workers = join_all(worker_threads);
         shards_stop.store(true, Ordering::Release);
@@ -393,25 +406,42 @@ impl Drop for SetWhenOver {
     }
 }
 
-fn spawn<'scope, T: Send + 'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    name: String,
-    core: Option<usize>,
-    run: impl FnOnce() -> T + Send + 'scope,
-) -> anyhow::Result<ScopedJoinHandle<'scope, T>> {
-    let pinned_name = name.clone();
-    let pinned = move || {
-        if let Some(id) = core
-            && !core_affinity::set_for_current(core_affinity::CoreId { id })
-        {
-            tracing::warn!("{pinned_name}: cannot be pinned to core {id}; it runs anywhere");
-        }
-        run()
-    };
-    thread::Builder::new()
-        .name(name.clone())
-        .spawn_scoped(scope, pinned)
-        .with_context(|| format!("cannot start the thread {name}"))
+/// Starts threads that give up their rights before they work.
+struct Crew<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    rights: &'env Rights,
+}
+
+impl<'scope> Crew<'scope, '_> {
+    fn spawn<T: Send + 'scope>(
+        &self,
+        role: Role,
+        name: String,
+        core: Option<usize>,
+        run: impl FnOnce() -> T + Send + 'scope,
+    ) -> anyhow::Result<ScopedJoinHandle<'scope, T>> {
+        let (thread, rights) = (name.clone(), self.rights);
+        let run = move || {
+            pin(&thread, core);
+            if let Err(error) = rights.enter(role) {
+                tracing::error!(thread, "does not run: {error}");
+                std::panic::resume_unwind(Box::new(error));
+            }
+            run()
+        };
+        thread::Builder::new()
+            .name(name.clone())
+            .spawn_scoped(self.scope, run)
+            .with_context(|| format!("cannot start the thread {name}"))
+    }
+}
+
+fn pin(thread: &str, core: Option<usize>) {
+    if let Some(id) = core
+        && !core_affinity::set_for_current(core_affinity::CoreId { id })
+    {
+        tracing::warn!(thread, core = id, "cannot be pinned to its core; it runs anywhere");
+    }
 }
 
 fn join_all<T>(threads: Vec<ScopedJoinHandle<'_, T>>) -> anyhow::Result<Vec<T>> {
@@ -460,7 +490,8 @@ fn finish(
     }
     summary.set_books(books.iter());
     let attendant = housekeeping.attendant.take().context("a run has an attendant")?;
-    let intake = attendant.into_intake();
+    let mut intake = attendant.into_intake();
+    housekeeping.rights.raised(|| intake.read_counters())?;
     drops += intake.retired_drops();
     let nic_drops = housekeeping.nics.read();
     let latency = housekeeping.histograms.report();

@@ -118,8 +118,8 @@ fn gaps_are_repaired_by_servers_that_a_reload_names() {
     let Some(pair) = exchange_wire() else { return };
     let wrong = config(&only_retransmit(&[OTHER_RETRANSMIT]));
     let appliance = Appliance::start(&pair, &wrong, &["--until-end-of-session"]);
+    let options = ["--loss", "0.01", "--dead", "b:0-", "--retransmit", RETRANSMIT];
     let truth = thread::scope(|scope| {
-        let options = ["--loss", "0.01", "--dead", "b:0-", "--retransmit", RETRANSMIT];
         let exchange = scope.spawn(|| exchange(&pair, &options));
         appliance.await_packets(100);
         appliance.reloaded(&config(&only_retransmit(&[RETRANSMIT])));

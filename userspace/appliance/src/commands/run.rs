@@ -29,8 +29,8 @@ pub fn run_with(
     args: &RunArgs,
 ) -> anyhow::Result<ExitCode> {
     let config = read()?;
-    log::set_level(config.log.level);
-    let appliance = Appliance::new(config).duties(Duties {
+    log::configure(&config.log)?;
+    let appliance = Appliance::new(config).giving_up_rights().duties(Duties {
         watch: args.watch.clone(),
         until_end_of_session: args.until_end_of_session,
         ready_file: args.ready_file.clone(),

@@ -108,7 +108,7 @@ impl Config {
         let mut needs: Vec<_> = differs.map(|(name, _)| name.to_owned()).collect();
         needs.extend(self.workers_that_differ(running));
         let channels_aside =
-            Self { channels: running.channels.clone(), log: running.log, ..self.clone() };
+            Self { channels: running.channels.clone(), log: running.log.clone(), ..self.clone() };
         if needs.is_empty() && channels_aside != *running {
             needs.push("what is neither [log] nor [[channel]]".to_owned());
         }

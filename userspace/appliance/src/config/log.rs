@@ -1,30 +1,34 @@
-//! What is logged: `[log]`.
+//! What is logged, and how: `[log]`.
 
+use crate::log::Format;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
 
-/// What is logged.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, JsonSchema)]
+/// The log.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// `error`, `warn`, `info`, `debug`, `trace` or `off`; a reload changes it.
-    #[serde(deserialize_with = "level_by_name")]
-    #[schemars(with = "String")]
-    pub level: LevelFilter,
+    /// Directives of `tracing_subscriber::EnvFilter`: `info`, or `wirebook=debug,warn`; a reload
+    /// changes them. The environment's `WIREBOOK_LOG` has precedence.
+    pub level: String,
+    /// How lines are written; absent, `journald` where standard error is the journal, else `text`.
+    pub format: Option<Format>,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { level: LevelFilter::INFO }
+        Self { level: "info".to_owned(), format: None }
     }
 }
 
-fn level_by_name<'de, D: serde::Deserializer<'de>>(input: D) -> Result<LevelFilter, D::Error> {
-    let text = String::deserialize(input)?;
-    text.parse().map_err(|_| {
-        serde::de::Error::custom(format!(
-            "expected error, warn, info, debug, trace or off, found {text:?}"
+impl LogConfig {
+    pub(super) fn mistake(&self) -> Option<String> {
+        let error = EnvFilter::builder().parse(&self.level).err()?;
+        Some(format!(
+            "log.level: expected a level such as \"info\", or directives such as \
+             \"wirebook=debug,warn\", found {:?} ({error})",
+            self.level
         ))
-    })
+    }
 }

@@ -18,6 +18,7 @@ impl Config {
             .or_else(|| self.intake.mistake())
             .or_else(|| self.supervision.mistake())
             .or_else(|| self.metrics.mistake())
+            .or_else(|| self.log.mistake())
             .or_else(|| self.workers.iter().find_map(WorkerConfig::mistake))
             .or_else(|| self.mistake_in_queues())
             .or_else(|| self.mistake_in_channels())

@@ -38,11 +38,14 @@ pub struct SupervisionConfig {
     /// How long a thread may go without a new cycle before it is reported, in milliseconds.
     #[schemars(range(min = 100, max = 3_600_000))]
     pub no_progress_ms: u64,
+    /// How long channels are waited for before the service manager is told that the appliance is
+    /// ready without them, in seconds.
+    pub ready_timeout_s: u64,
 }
 
 impl Default for SupervisionConfig {
     fn default() -> Self {
-        Self { no_progress_ms: 5_000 }
+        Self { no_progress_ms: 5_000, ready_timeout_s: 30 }
     }
 }
 
@@ -52,10 +55,20 @@ impl SupervisionConfig {
         Duration::from_millis(self.no_progress_ms)
     }
 
+    /// How long channels are waited for before the appliance is ready without them.
+    pub fn ready_timeout(&self) -> Duration {
+        Duration::from_secs(self.ready_timeout_s)
+    }
+
     pub(super) fn mistake(&self) -> Option<String> {
-        let Self { no_progress_ms } = self;
-        (!(100..=3_600_000).contains(no_progress_ms)).then(|| {
-            format!("supervision.no_progress_ms: expected 100 to 3600000, found {no_progress_ms}")
+        let Self { no_progress_ms, ready_timeout_s } = self;
+        if !(100..=3_600_000).contains(no_progress_ms) {
+            return Some(format!(
+                "supervision.no_progress_ms: expected 100 to 3600000, found {no_progress_ms}"
+            ));
+        }
+        (*ready_timeout_s > 86_400).then(|| {
+            format!("supervision.ready_timeout_s: expected 0 to 86400, found {ready_timeout_s}")
         })
     }
 }

@@ -227,6 +227,7 @@ impl ShardJournal {
         pen.counters.overruns += 1;
         pen.counters.missed_slots += missed_slots;
         tracing::warn!(
+            missed_slots,
             "the recorder was lapped: {missed_slots} slots of a journal ring are missing"
         );
         let note = Note::WirebookHole { missed_slots };

@@ -85,7 +85,10 @@ impl RecorderCounters {
     fn stop(&mut self, what: &str, error: &anyhow::Error) {
         self.write_errors += 1;
         self.recording_stopped += 1;
-        tracing::error!("recording of {what} stopped, the appliance goes on: {error:#}");
+        tracing::error!(
+            recording = what,
+            "recording of {what} stopped, the appliance goes on: {error:#}"
+        );
     }
 
     /// Lets a thread that has stopped recording say so until the run ends.

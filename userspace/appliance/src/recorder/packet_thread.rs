@@ -97,7 +97,10 @@ fn take(
                 counters.overruns += 1;
                 counters.missed_slots += missed_slots;
                 files.hole();
-                tracing::warn!("the recorder was lapped: {missed_slots} slots of packets missing");
+                tracing::warn!(
+                    missed_slots,
+                    "the recorder was lapped: {missed_slots} slots of packets missing"
+                );
             }
             Observed::Record(entry) => match PacketHead::of(entry.bytes()) {
                 Some((head, piece)) => files.piece(head, piece, host_disk, counters)?,

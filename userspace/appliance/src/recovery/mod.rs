@@ -14,7 +14,6 @@
 
 mod buffer;
 mod counters;
-mod limited;
 mod retransmit;
 
 pub mod config;
@@ -27,7 +26,6 @@ pub use counters::RecoveryCounters;
 use crate::progress::{Awaits, Progress};
 use config::{LoginConfigError, RecoveryConfig};
 use crossbeam_queue::ArrayQueue;
-use limited::Limited;
 use link::{Answer, Order, RecoveryEnd, Request, WorkerEnd};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -102,7 +100,6 @@ pub struct Channel {
     retransmit: Option<RetransmitClient>,
     snapshot: Option<SnapshotClient>,
     counters: RecoveryCounters,
-    limited: Limited,
 }
 
 /// Where one channel's answers, counts and log lines go, and the time.
@@ -110,7 +107,6 @@ struct Outlet<'a> {
     name: &'a str,
     link: &'a mut RecoveryEnd,
     counters: &'a mut RecoveryCounters,
-    limited: &'a mut Limited,
     now_ns: u64,
 }
 
@@ -246,7 +242,6 @@ impl Channel {
             retransmit: RetransmitClient::open(config)?,
             snapshot: SnapshotClient::new(config)?,
             counters: RecoveryCounters::default(),
-            limited: Limited::default(),
         };
         Ok((worker, channel))
     }
@@ -258,9 +253,9 @@ impl Channel {
                 Order::Request(request) => self.request(request, now_ns),
             }
         }
-        let Self { name, link, retransmit, snapshot, counters, limited } = self;
+        let Self { name, link, retransmit, snapshot, counters } = self;
         link.flush();
-        let mut out = Outlet { name, link, counters, limited, now_ns };
+        let mut out = Outlet { name, link, counters, now_ns };
         if let Some(retransmit) = retransmit {
             retransmit.serve(datagram, &mut out);
         }
@@ -280,8 +275,8 @@ impl Channel {
     }
 
     fn request(&mut self, request: Request, now_ns: u64) {
-        let Self { name, link, retransmit, snapshot, counters, limited } = self;
-        let mut out = Outlet { name, link, counters, limited, now_ns };
+        let Self { name, link, retransmit, snapshot, counters } = self;
+        let mut out = Outlet { name, link, counters, now_ns };
         match (request, retransmit, snapshot) {
             (Request::Retransmit { session, messages }, Some(client), _) => {
                 client.want(session, messages, &mut out);
@@ -310,11 +305,9 @@ impl Channel {
 }
 
 impl Outlet<'_> {
-    /// Logs what a peer did, at most once a second of its kind.
+    /// Logs what a peer did; the log cuts storms of a channel and kind short.
     fn warn(&mut self, kind: &'static str, what: fmt::Arguments<'_>) {
-        if let Some(left_out) = self.limited.may_log(kind, self.now_ns) {
-            tracing::warn!(channel = self.name, left_out, "{what}");
-        }
+        tracing::warn!(channel = self.name, kind, "{what}");
     }
 }
 

@@ -61,6 +61,30 @@ pub(crate) fn channel(number: usize, protocol: &str, group: &str, line_options: 
     )
 }
 
+/// What starts the program in its namespace.
+#[derive(Default)]
+pub(crate) struct Launcher<'a> {
+    /// A command that executes the one behind it.
+    pub(crate) words: &'a [&'a str],
+    /// The user who is to own the program's files.
+    pub(crate) user: Option<u32>,
+}
+
+impl Launcher<'_> {
+    /// The program, in a place that its user can reach.
+    fn program(&self, folder: &TempDir) -> PathBuf {
+        let program = PathBuf::from(common::command::<&str>(&[]).get_program());
+        let Some(user) = self.user else { return program };
+        let copy = folder.path().join("wirebook");
+        fs::copy(program, &copy).unwrap();
+        for entry in fs::read_dir(folder.path()).unwrap().flatten() {
+            std::os::unix::fs::chown(entry.path(), Some(user), Some(user)).unwrap();
+        }
+        std::os::unix::fs::chown(folder.path(), Some(user), Some(user)).unwrap();
+        copy
+    }
+}
+
 /// A running `wirebook run --json`; killed when dropped.
 pub(crate) struct Appliance {
     child: Child,
@@ -140,6 +164,17 @@ impl Appliance {
 
     /// Starts `wirebook run`, or a command that takes the same, without waiting.
     pub(crate) fn spawn_command(pair: &Pair, name: &str, config: &str, options: &[&str]) -> Self {
+        Self::spawn_by(pair, &Launcher::default(), name, config, options)
+    }
+
+    /// The same by a launcher.
+    pub(crate) fn spawn_by(
+        pair: &Pair,
+        launcher: &Launcher<'_>,
+        name: &str,
+        config: &str,
+        options: &[&str],
+    ) -> Self {
         let folder = common::folder();
         let place = |name: &str| folder.path().join(name);
         let socket = format!("[segment]\nsocket = {:?}\n", place("socket"));
@@ -151,7 +186,7 @@ impl Appliance {
         // With the receiving namespace's own /sys, which holds its interfaces' counters.
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &pair.receiver]);
-        command.arg(common::command::<&str>(&[]).get_program());
+        command.args(launcher.words).arg(launcher.program(&folder));
         command.args([name, "--json", "--config"]).arg(config);
         command.arg("--ready-file").arg(place("ready")).args(options);
         command.stdout(File::create(place("out")).unwrap());
@@ -227,6 +262,11 @@ impl Appliance {
         assert!(status.success(), "{status}: {}", self.log());
         let printed = fs::read_to_string(self.folder.path().join("out")).unwrap();
         serde_json::from_str(&printed).unwrap()
+    }
+
+    /// Where its configuration, its socket and what it prints lie.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// How many files and sockets it holds.
