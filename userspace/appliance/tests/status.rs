@@ -99,9 +99,9 @@ fn the_page_lives_with_the_appliance_and_says_when_it_does_not() {
     assert_fits(&browser);
 
     // It asks nobody but the appliance, and could not.
-    let requests = browser.requests();
-    assert!(requests.iter().filter(|url| url.ends_with("/status.json")).count() > 5);
     let own = format!("http://{ADDRESS}/");
+    let requests = browser.requests_of(&own);
+    assert!(requests.iter().filter(|url| url.ends_with("/status.json")).count() > 5);
     for url in &requests {
         assert!(url.starts_with(&own) || url.starts_with("data:"), "{url}");
     }

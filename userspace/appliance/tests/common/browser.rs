@@ -142,16 +142,18 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", &features);
     }
 
-    /// Every address that was asked for since the last time.
-    pub(crate) fn requests(&self) -> Vec<String> {
+    /// Every address that pages of this origin have asked for since the last time. The browser's own
+    /// first page is none of them.
+    pub(crate) fn requests_of(&self, origin: &str) -> Vec<String> {
         let entries = self.of_session("/se/log", &json!({"type": "performance"}));
         let entries = entries.as_array().unwrap().iter();
         let messages = entries.map(|entry| -> Value {
             serde_json::from_str(entry["message"].as_str().unwrap()).unwrap()
         });
         let sent = messages.filter(|m| m["message"]["method"] == "Network.requestWillBeSent");
-        let url = |m: Value| m["message"]["params"]["request"]["url"].as_str().unwrap().to_owned();
-        sent.map(url).collect()
+        let parameters = sent.map(|mut m| m["message"]["params"].take());
+        let of_page = parameters.filter(|p| p["documentURL"].as_str().unwrap().starts_with(origin));
+        of_page.map(|p| p["request"]["url"].as_str().unwrap().to_owned()).collect()
     }
 
     /// What the page's console says of mistakes.

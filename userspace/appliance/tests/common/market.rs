@@ -62,7 +62,7 @@ impl Place {
             "--loss",
             "0,0.02",
             "--lag-us",
-            "0,150",
+            "0,2000",
         ];
         let mut command = common::command(&[&fixed[..], options].concat());
         command.stdout(Stdio::null()).stderr(Stdio::null());
