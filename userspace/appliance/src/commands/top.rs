@@ -172,5 +172,5 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// Colours, unless `NO_COLOR` (no-color.org) asks for none.
 fn colours() -> bool {
-    !std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
