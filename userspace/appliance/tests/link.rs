@@ -207,6 +207,21 @@ fn the_carrier_is_lost_and_comes_back() {
 }
 
 #[test]
+fn a_carrier_that_is_lost_for_a_moment_is_noticed() {
+    let Some(wire) = wire(1, 1) else { return };
+    let config = config("") + &channel(0, "itch50", GROUP, "");
+    let appliance = Appliance::start(&wire, &config, &[]);
+    for flaps in 1..4 {
+        let reports = reports_on(&wire, || {
+            ip(&["-n", &wire.sender, "link", "set", "tx0", "down"]);
+            ip(&["-n", &wire.sender, "link", "set", "tx0", "up"]);
+        });
+        assert!(reports > 0, "the group was not announced again; {}", appliance.log());
+        await_counter(&appliance, &of_interface("link_changes", "rx0"), 2 * flaps);
+    }
+}
+
+#[test]
 fn an_interface_that_comes_late_is_awaited() {
     let Some(wire) = wire(1, 1) else { return };
     let market = Market::new(64, GROUP);
