@@ -42,6 +42,8 @@ pub enum Command {
     Book(BookArgs),
     /// Show what a running appliance counts, and how long its stages take.
     Counters(CountersArgs),
+    /// Tell what on this host will hurt, and the command that mends it.
+    Doctor(DoctorArgs),
 }
 
 /// `wirebook run`
@@ -323,6 +325,34 @@ pub struct CountersArgs {
     pub json: bool,
 }
 
+/// `wirebook doctor`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    wirebook doctor\n  \
+    wirebook doctor --config /etc/wirebook/wirebook.toml\n  \
+    wirebook doctor --interface enp1s0f0 --json | jq '.findings[] | select(.level == \"fail\")'\n\n\
+    It ends with a probe: the steering program is attached to the interface for a moment, and a\n\
+    packet is sent through it into packet memory. Attaching may reset a device; where another\n\
+    program is attached the probe is left out. Exit status: 0 where nothing fails, 1 where\n\
+    something does.")]
+pub struct DoctorArgs {
+    /// The configuration that is to run here.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Look at this interface (may be repeated); without it, at those of --config.
+    #[arg(long, value_name = "IF")]
+    pub interface: Vec<String>,
+    /// Attach nothing and send nothing.
+    #[arg(long)]
+    pub no_probe: bool,
+    /// How long the probe listens for the configuration's lines.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
+    pub listen: f64,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `wirebook sim`
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -407,6 +437,13 @@ pub struct SimArgs {
     /// Retransmission and snapshots.
     #[command(flatten)]
     pub servers: ServerArgs,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=3_600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("expected seconds from 0 to 3600".into()),
+    }
 }
 
 fn speed(text: &str) -> Result<f64, String> {

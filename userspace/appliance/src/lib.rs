@@ -10,8 +10,10 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod counts;
+pub mod doctor;
 pub mod door;
 pub mod exchange;
+pub mod host;
 pub mod housekeeping;
 pub mod idle;
 pub mod incidents;
@@ -37,6 +39,7 @@ pub mod stages;
 pub mod state_digest;
 pub mod stream;
 pub mod topology;
+pub mod tune;
 pub mod watch;
 pub mod worker;
 

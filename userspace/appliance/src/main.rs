@@ -5,7 +5,9 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 use wirebook::cli::{Cli, Command};
-use wirebook::commands::{book, convert, counters, decode, lines, record, replay, run, sim, tail};
+use wirebook::commands::{
+    book, convert, counters, decode, doctor, lines, record, replay, run, sim, tail,
+};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Command::Tail(args) => tail::run(args),
         Command::Book(args) => book::run(args),
         Command::Counters(args) => counters::run(args),
+        Command::Doctor(args) => doctor::run(args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("wirebook: {}", with_causes(&error));

@@ -4,6 +4,7 @@ pub mod book;
 pub mod convert;
 pub mod counters;
 pub mod decode;
+pub mod doctor;
 pub mod lines;
 pub mod record;
 pub mod replay;
