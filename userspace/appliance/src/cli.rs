@@ -1,6 +1,8 @@
 //! The command line: what each command takes.
 
 use crate::exchange::{FaultArgs, SendBy, ServerArgs};
+use crate::host::CpuSet;
+use crate::tune::Napi;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -44,6 +46,8 @@ pub enum Command {
     Counters(CountersArgs),
     /// Tell what on this host will hurt, and the command that mends it.
     Doctor(DoctorArgs),
+    /// Set up an interface and its host for the appliance, and put back what was there.
+    Tune(TuneArgs),
 }
 
 /// `wirebook run`
@@ -353,6 +357,50 @@ pub struct DoctorArgs {
     pub json: bool,
 }
 
+/// `wirebook tune`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    wirebook tune --interface enp1s0f0 --config /etc/wirebook/wirebook.toml\n  \
+    wirebook tune --interface enp1s0f0 --config /etc/wirebook/wirebook.toml --apply\n  \
+    wirebook tune --interface enp1s0f0 --undo\n\n\
+    Without --apply, --undo or --check it prints what it would do. What was there before is kept in\n\
+    --state-dir until --undo, or the next boot, which undoes everything. docs/tuning.md has each\n\
+    knob. Exit status: 1 where --check finds a difference, or a change fails.")]
+pub struct TuneArgs {
+    /// The interface.
+    #[arg(long, value_name = "IF")]
+    pub interface: String,
+    /// The configuration that is to run here; without it, rules, queues, cores and hugepages are
+    /// left as they are.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Do it.
+    #[arg(long, conflicts_with_all = ["undo", "check"])]
+    pub apply: bool,
+    /// Put back what was there before the first --apply.
+    #[arg(long, conflicts_with = "check")]
+    pub undo: bool,
+    /// Say whether the host is as it should be.
+    #[arg(long)]
+    pub check: bool,
+    /// Where packets are taken from the device.
+    #[arg(long, value_enum, default_value_t)]
+    pub napi: Napi,
+    /// Longest that the device may wait before it interrupts, in microseconds.
+    #[arg(long, value_name = "US", default_value_t = 0)]
+    pub rx_usecs: u32,
+    /// Cores for the device's interrupts; without it, those of its NUMA node to which no thread of
+    /// the configuration is pinned.
+    #[arg(long, value_name = "LIST", value_parser = cores)]
+    pub irq_cores: Option<CpuSet>,
+    /// Where what was there before is kept.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/wirebook/tune")]
+    pub state_dir: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `wirebook sim`
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -437,6 +485,14 @@ pub struct SimArgs {
     /// Retransmission and snapshots.
     #[command(flatten)]
     pub servers: ServerArgs,
+}
+
+fn cores(text: &str) -> Result<CpuSet, String> {
+    let cores = CpuSet::parse(text);
+    match cores.is_empty() || !text.chars().all(|c| c.is_ascii_digit() || c == ',' || c == '-') {
+        true => Err("expected cores as in 0-3,8".into()),
+        false => Ok(cores),
+    }
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

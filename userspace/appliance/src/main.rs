@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 use wirebook::cli::{Cli, Command};
 use wirebook::commands::{
-    book, convert, counters, decode, doctor, lines, record, replay, run, sim, tail,
+    book, convert, counters, decode, doctor, lines, record, replay, run, sim, tail, tune,
 };
 
 fn main() -> ExitCode {
@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::Book(args) => book::run(args),
         Command::Counters(args) => counters::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Tune(args) => tune::run(args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("wirebook: {}", with_causes(&error));

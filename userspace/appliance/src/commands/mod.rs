@@ -11,3 +11,4 @@ pub mod replay;
 pub mod run;
 pub mod sim;
 pub mod tail;
+pub mod tune;

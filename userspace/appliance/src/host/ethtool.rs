@@ -32,16 +32,15 @@ pub struct Ethtool {
 impl Ethtool {
     /// Asks for everything.
     pub fn read(host: &Host, interface: &str) -> Self {
-        let ask = |option: &str| host.run("ethtool", &[option, interface]);
         Self {
-            driver: ask("-i").map(|text| Driver::parse(&text)),
-            features: ask("-k").map(|text| Features::parse(&text)),
-            rings: ask("-g").map(|text| Rings::parse(&text)),
-            channels: ask("-l").map(|text| Channels::parse(&text)),
-            coalescing: ask("-c").map(|text| Coalescing::parse(&text)),
-            rules: ask("-n").map(|text| Rule::parse_all(&text)),
-            spread: ask("-x").map(|text| parse_spread(&text)),
-            clock: ask("-T").ok().and_then(|text| parse_clock(&text)),
+            driver: Driver::ask(host, interface),
+            features: Features::ask(host, interface),
+            rings: Rings::ask(host, interface),
+            channels: Channels::ask(host, interface),
+            coalescing: Coalescing::ask(host, interface),
+            rules: Rule::ask(host, interface),
+            spread: ask(host, "-x", interface).map(|text| parse_spread(&text)),
+            clock: ask(host, "-T", interface).ok().and_then(|text| parse_clock(&text)),
         }
     }
 
@@ -64,6 +63,14 @@ pub struct Driver {
 }
 
 impl Driver {
+    /// Asks for it.
+    ///
+    /// # Errors
+    /// [`ToolError`], also where the driver does not have it.
+    pub fn ask(host: &Host, interface: &str) -> Result<Self, ToolError> {
+        ask(host, "-i", interface).map(|text| Self::parse(&text))
+    }
+
     fn parse(text: &str) -> Self {
         let field = |name| {
             let values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -91,6 +98,14 @@ pub struct Feature {
 pub struct Features(pub BTreeMap<String, Feature>);
 
 impl Features {
+    /// Asks for it.
+    ///
+    /// # Errors
+    /// [`ToolError`], also where the driver does not have it.
+    pub fn ask(host: &Host, interface: &str) -> Result<Self, ToolError> {
+        ask(host, "-k", interface).map(|text| Self::parse(&text))
+    }
+
     fn parse(text: &str) -> Self {
         let mut features = BTreeMap::new();
         for line in text.lines() {
@@ -121,6 +136,14 @@ pub struct Rings {
 }
 
 impl Rings {
+    /// Asks for it.
+    ///
+    /// # Errors
+    /// [`ToolError`], also where the driver does not have it.
+    pub fn ask(host: &Host, interface: &str) -> Result<Self, ToolError> {
+        ask(host, "-g", interface).map(|text| Self::parse(&text))
+    }
+
     fn parse(text: &str) -> Self {
         let (maxima, now) = halves(text);
         Self { rx_max: number_in(maxima, "RX"), rx: number_in(now, "RX") }
@@ -148,6 +171,14 @@ pub struct Channels {
 }
 
 impl Channels {
+    /// Asks for it.
+    ///
+    /// # Errors
+    /// [`ToolError`], also where the driver does not have it.
+    pub fn ask(host: &Host, interface: &str) -> Result<Self, ToolError> {
+        ask(host, "-l", interface).map(|text| Self::parse(&text))
+    }
+
     fn parse(text: &str) -> Self {
         let counts = |part| Counts {
             rx: number_in(part, "RX"),
@@ -176,6 +207,14 @@ pub struct Coalescing {
 }
 
 impl Coalescing {
+    /// Asks for it.
+    ///
+    /// # Errors
+    /// [`ToolError`], also where the driver does not have it.
+    pub fn ask(host: &Host, interface: &str) -> Result<Self, ToolError> {
+        ask(host, "-c", interface).map(|text| Self::parse(&text))
+    }
+
     fn parse(text: &str) -> Self {
         let adaptive = text.lines().find_map(|line| line.trim().strip_prefix("Adaptive RX:"));
         let adaptive_rx = match adaptive.and_then(|rest| rest.split_whitespace().next()) {
@@ -209,6 +248,14 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Asks for it.
+    ///
+    /// # Errors
+    /// [`ToolError`], also where the driver does not have it.
+    pub fn ask(host: &Host, interface: &str) -> Result<Vec<Self>, ToolError> {
+        ask(host, "-n", interface).map(|text| Self::parse_all(&text))
+    }
+
     fn parse_all(text: &str) -> Vec<Self> {
         let mut rules: Vec<Self> = Vec::new();
         for line in text.lines() {
@@ -251,6 +298,10 @@ impl Rule {
     pub fn is_exactly(&self, group: Ipv4Addr, port: u16) -> bool {
         self.udp4 && !self.narrower && self.group == Some(group) && self.port == Some(port)
     }
+}
+
+fn ask(host: &Host, option: &str, interface: &str) -> Result<String, ToolError> {
+    host.run("ethtool", &[option, interface])
 }
 
 /// True for a mask that covers its whole field: `0xffff`, `255.255.255.255`, `FF:FF:FF:FF:FF:FF`.

@@ -13,6 +13,7 @@ mod memory;
 mod needs;
 
 pub use self::cores::{Cores, CpuSet, IdleState};
+pub(crate) use self::interface::interrupts;
 pub use self::interface::{AttachedXdp, Interface, Interrupt};
 pub use self::memory::{HUGEPAGE_BYTES, HugepagePool, gigantic_pools, hugepage_pools};
 pub use self::needs::{NeededLine, Needs};
@@ -146,9 +147,14 @@ impl Host {
 
     /// The process ids of programs with this name.
     pub fn processes(&self, name: &str) -> Vec<u32> {
+        self.processes_with(|of| of == name)
+    }
+
+    /// The process ids of programs with such a name.
+    pub fn processes_with(&self, is_meant: impl Fn(&str) -> bool) -> Vec<u32> {
         let pids = self.names("proc").into_iter().filter_map(|name| name.parse().ok());
-        pids.filter(|pid: &u32| self.read(format!("proc/{pid}/comm")).is_some_and(|c| c == name))
-            .collect()
+        let name = |pid: &u32| self.read(format!("proc/{pid}/comm"));
+        pids.filter(|pid| name(pid).is_some_and(|name| is_meant(&name))).collect()
     }
 
     /// The process ids of running appliances.
