@@ -1,7 +1,8 @@
 //! The knobs: what each does, why, where it is documented, and what it should be.
 //!
 //! Arrives: a host and wishes. Leaves: settings, read anew each time. One function a knob, in the
-//! order in which they are turned: queues first, as interrupts and rules follow from them.
+//! order in which they are turned: queues first, as interrupts and rules follow from them; NAPI before
+//! offloads, as a veth has none of it without GRO (`veth_set_features` in drivers/net/veth.c).
 //! `docs/tuning.md` has its table from here.
 
 use super::Setting;
@@ -76,6 +77,16 @@ pub const KNOBS: &[Knob] = &[
         afterwards: None,
     },
     Knob {
+        id: "napi",
+        what: "irq: nothing deferred; threaded: threaded 1, threads pinned; busy-poll: \
+               napi_defer_hard_irqs 2, gro_flush_timeout 200,000 ns",
+        why: "deferring pays only where sockets poll the device themselves, and costs up to the \
+              timeout where none does",
+        source: "Documentation/networking/napi.rst; Documentation/ABI/testing/sysfs-class-net",
+        settings: napi,
+        afterwards: Some(pin_napi_threads),
+    },
+    Knob {
         id: "offloads",
         what: "LRO, hardware GRO, GRO and VLAN stripping off, rules on",
         why: "XDP takes no merged packets and sees no stripped tags; what is passed to the kernel is \
@@ -107,16 +118,6 @@ pub const KNOBS: &[Knob] = &[
         source: "Documentation/core-api/irq/irq-affinity.rst",
         settings: interrupts,
         afterwards: None,
-    },
-    Knob {
-        id: "napi",
-        what: "irq: nothing deferred; threaded: threaded 1, threads pinned; busy-poll: \
-               napi_defer_hard_irqs 2, gro_flush_timeout 200,000 ns",
-        why: "deferring pays only where sockets poll the device themselves, and costs up to the \
-              timeout where none does",
-        source: "Documentation/networking/napi.rst; Documentation/ABI/testing/sysfs-class-net",
-        settings: napi,
-        afterwards: Some(pin_napi_threads),
     },
     Knob {
         id: "governor",
