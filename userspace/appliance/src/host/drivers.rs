@@ -70,8 +70,8 @@ pub const DRIVERS: &[Driver] = &[
         hardware_time: Since((6, 3)),
         rules: Rules::Yes,
         mtu_max: Some(3498),
-        quirks: "On older kernels zero-copy sockets had queue numbers of their own, from the number \
-                 of channels up; the probe says what a bind got.",
+        quirks: "(?) Before Linux 6.1 zero-copy sockets had queue numbers of their own, from the number of \
+                 channels up; the probe says what a bind got.",
         source: "drivers/net/ethernet/mellanox/mlx5/core/en/xdp.c (mlx5e_xdp_metadata_ops); the \
                  series that brought metadata kfuncs to mlx4, mlx5 and veth, 6.3",
     },
@@ -83,7 +83,7 @@ pub const DRIVERS: &[Driver] = &[
         hardware_time: Probably((6, 8)),
         rules: Rules::Yes,
         mtu_max: Some(3046),
-        quirks: "ethtool -L is refused while rules or an XDP program are there.",
+        quirks: "(?) ethtool -L is refused while rules or an XDP program are there.",
         source: "drivers/net/ethernet/intel/ice/ice_txrx_lib.c (ice_xdp_rx_hw_ts)",
     },
     Driver {
@@ -94,7 +94,7 @@ pub const DRIVERS: &[Driver] = &[
         hardware_time: HardwareTime::No,
         rules: Rules::Yes,
         mtu_max: Some(3046),
-        quirks: "All rules of one flow type share one set of fields; attaching XDP resets the queues.",
+        quirks: "(?) All rules of one flow type name the same fields; attaching XDP resets the queues.",
         source: "Documentation/networking/device_drivers/ethernet/intel/i40e.rst",
     },
     Driver {
@@ -105,8 +105,8 @@ pub const DRIVERS: &[Driver] = &[
         hardware_time: HardwareTime::No,
         rules: Rules::Yes,
         mtu_max: Some(3050),
-        quirks: "All rules share one mask; attaching XDP resets the link for some seconds.",
-        source: "Documentation/networking/device_drivers/ethernet/intel/ixgbe.rst",
+        quirks: "All rules share one mask. (?) Attaching XDP resets the link for some seconds.",
+        source: "drivers/net/ethernet/intel/ixgbe/ixgbe_ethtool.c (\"Only one mask supported per port\")",
     },
     Driver {
         name: "igc",
@@ -118,7 +118,8 @@ pub const DRIVERS: &[Driver] = &[
         mtu_max: Some(1500),
         quirks: "Four queues; rules match MAC address, VLAN and EtherType, not UDP ports. So give \
                  it one queue, or let one worker poll all.",
-        source: "drivers/net/ethernet/intel/igc/igc_main.c (igc_xdp_metadata_ops)",
+        source: "drivers/net/ethernet/intel/igc/igc_ethtool.c (rules are of type ether alone), igc_main.c \
+                 (igc_xdp_metadata_ops)",
     },
     Driver {
         name: "igb",
@@ -129,7 +130,7 @@ pub const DRIVERS: &[Driver] = &[
         rules: Rules::No,
         mtu_max: Some(3046),
         quirks: "Rules match MAC address, VLAN and EtherType, not UDP ports.",
-        source: "drivers/net/ethernet/intel/igb/igb_xsk.c",
+        source: "drivers/net/ethernet/intel/igb/igb_ethtool.c, igb_xsk.c",
     },
     Driver {
         name: "bnxt_en",
@@ -139,7 +140,7 @@ pub const DRIVERS: &[Driver] = &[
         hardware_time: HardwareTime::No,
         rules: Rules::Probably,
         mtu_max: Some(3502),
-        quirks: "rx-gro-hw and LRO must be off.",
+        quirks: "(?) rx-gro-hw and LRO must be off.",
         source: "drivers/net/ethernet/broadcom/bnxt/bnxt_xdp.c",
     },
     Driver {
@@ -150,8 +151,8 @@ pub const DRIVERS: &[Driver] = &[
         hardware_time: HardwareTime::No,
         rules: Rules::Probably,
         mtu_max: Some(3530),
-        quirks: "XDP takes transmit queues of its own for each core: with many cores there may not \
-                 be enough.",
+        quirks: "(?) XDP takes transmit queues of its own for each core: with many cores there may not be \
+                 enough.",
         source: "drivers/net/ethernet/sfc",
     },
     Driver {
@@ -228,7 +229,7 @@ pub const DRIVERS: &[Driver] = &[
         hardware_time: Probably((6, 19)),
         rules: Rules::Probably,
         mtu_max: Some(2032),
-        quirks: "Which queue formats have XDP depends on the release.",
+        quirks: "(?) Which queue formats have XDP depends on the release.",
         source: "drivers/net/ethernet/google/gve/gve_main.c (gve_set_netdev_xdp_features, \
                  gve_xdp_metadata_ops)",
     },
@@ -240,8 +241,8 @@ pub const DRIVERS: &[Driver] = &[
         hardware_time: HardwareTime::No,
         rules: Rules::No,
         mtu_max: Some(3506),
-        quirks: "LRO must be off; with accelerated networking name this interface, not the virtual \
-                 function's.",
+        quirks: "LRO must be off; name this interface, not the virtual function's, to which the kernel passes \
+                 the program on. (?) XDP_REDIRECT, without which there is no AF_XDP, since Linux 5.19.",
         source: "Documentation/networking/device_drivers/ethernet/microsoft/netvsc.rst",
     },
     Driver {
@@ -252,8 +253,8 @@ pub const DRIVERS: &[Driver] = &[
         hardware_time: HardwareTime::No,
         rules: Rules::No,
         mtu_max: Some(3506),
-        quirks: "Zero-copy was seen with 6.18 and iommu_platform=on, not with 6.12; native XDP wants \
-                 a transmit queue for each core, or shares them.",
+        quirks: "Zero-copy was seen with 6.18 and iommu_platform=on, not with 6.12, although the sources name \
+                 6.11. (?) Native XDP wants a transmit queue for each core, or shares them.",
         source: "measured under QEMU",
     },
     Driver {
