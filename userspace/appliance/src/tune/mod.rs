@@ -122,6 +122,7 @@ pub fn undo(host: &Host, notes: &mut Notes) -> Result<Vec<Outcome>, NotesError> 
     let back = |note: &Note| match note.place.read(host) {
         Ok(now) if now == note.before => None,
         Ok(now) => Some(change(host, &note.place, &now, &note.before)),
+        Err(_) if note.place.goes_with_its_queue() => None,
         Err(error) => {
             Some(Outcome { place: note.place.clone(), before: None, now: None, error: Some(error) })
         }

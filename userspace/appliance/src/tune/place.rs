@@ -179,6 +179,11 @@ impl Place {
         }
     }
 
+    /// Whether it may be gone, and nothing to be put back with it: an interrupt is its queue's.
+    pub(super) fn goes_with_its_queue(&self) -> bool {
+        matches!(self, Self::Interrupt { .. })
+    }
+
     /// Whether what is there does for what is wanted: a rule may have any number.
     pub(super) fn suits(&self, now: &str, want: &str) -> bool {
         let action = |value: &str| value.split(" loc ").next().unwrap_or_default().to_owned();
