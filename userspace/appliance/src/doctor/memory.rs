@@ -62,7 +62,7 @@ fn hugepages(host: &Host, needs: Option<&Needs>) -> Finding {
             _ => HUGEPAGES.pass(by_node),
         };
     };
-    let needed_mib = needed * HUGEPAGE_BYTES >> 20;
+    let needed_mib = (needed * HUGEPAGE_BYTES) >> 20;
     let found = format!("{by_node}; the configuration takes {needed} ({needed_mib} MiB)");
     if free >= needed {
         return HUGEPAGES.pass(found);

@@ -70,9 +70,10 @@ pub const DRIVERS: &[Driver] = &[
         hardware_time: Since((6, 3)),
         rules: Rules::Yes,
         mtu_max: Some(3498),
-        quirks: "(?) Before Linux 6.1 zero-copy sockets had queue numbers of their own, from the number of \
+        quirks: "Before Linux 6.1 zero-copy sockets had queue numbers of their own, from the number of \
                  channels up; the probe says what a bind got.",
-        source: "drivers/net/ethernet/mellanox/mlx5/core/en/xdp.c (mlx5e_xdp_metadata_ops); the \
+        source: "drivers/net/ethernet/mellanox/mlx5/core/en/xdp.c (mlx5e_xdp_metadata_ops); commit 3db4c85cde7a for \
+                 the queue numbers; the \
                  series that brought metadata kfuncs to mlx4, mlx5 and veth, 6.3",
     },
     Driver {
@@ -116,7 +117,7 @@ pub const DRIVERS: &[Driver] = &[
         hardware_time: Probably((6, 5)),
         rules: Rules::No,
         mtu_max: Some(1500),
-        quirks: "Four queues; rules match MAC address, VLAN and EtherType, not UDP ports. So give \
+        quirks: "Four queues; rules match MAC address, VLAN and EtherType, not UDP ports: give \
                  it one queue, or let one worker poll all.",
         source: "drivers/net/ethernet/intel/igc/igc_ethtool.c (rules are of type ether alone), igc_main.c \
                  (igc_xdp_metadata_ops)",
@@ -242,8 +243,9 @@ pub const DRIVERS: &[Driver] = &[
         rules: Rules::No,
         mtu_max: Some(3506),
         quirks: "LRO must be off; name this interface, not the virtual function's, to which the kernel passes \
-                 the program on. (?) XDP_REDIRECT, without which there is no AF_XDP, since Linux 5.19.",
-        source: "Documentation/networking/device_drivers/ethernet/microsoft/netvsc.rst",
+                 the program on. XDP_REDIRECT, without which there is no AF_XDP, since Linux 5.19.",
+        source: "Documentation/networking/device_drivers/ethernet/microsoft/netvsc.rst; \
+                 commit 1cb9d3b6185b",
     },
     Driver {
         name: "virtio_net",

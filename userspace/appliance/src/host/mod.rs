@@ -141,8 +141,8 @@ impl Host {
     /// A parameter of the kernel's command line; the last one counts.
     pub fn boot_parameter(&self, name: &str) -> Option<String> {
         let line = self.read("proc/cmdline")?;
-        let parameters = line.split_whitespace().filter_map(|word| word.split_once('='));
-        parameters.filter(|(key, _)| *key == name).last().map(|(_, value)| value.to_owned())
+        let mut parameters = line.split_whitespace().filter_map(|word| word.split_once('='));
+        parameters.rfind(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
     }
 
     /// The process ids of programs with this name.

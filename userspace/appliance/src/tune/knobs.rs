@@ -8,7 +8,7 @@
 use super::Setting;
 use super::place::Place;
 use crate::host::ethtool::{Channels, Coalescing, Features, Rings, Rule};
-use crate::host::{self, Cores, CpuSet, HUGEPAGE_BYTES, Host, NeededLine, Needs, hugepage_pools};
+use crate::host::{self, Cores, CpuSet, Host, NeededLine, Needs, hugepage_pools};
 use clap::ValueEnum;
 
 /// Where packets are taken from the device.
@@ -82,7 +82,7 @@ pub const KNOBS: &[Knob] = &[
                napi_defer_hard_irqs 2, gro_flush_timeout 200,000 ns",
         why: "deferring pays only where sockets poll the device themselves, and costs up to the \
               timeout where none does",
-        source: "Documentation/networking/napi.rst; Documentation/ABI/testing/sysfs-class-net",
+        source: "Documentation/networking/napi.rst; the two values: DPDK, doc/guides/nics/af_xdp.rst",
         settings: napi,
         afterwards: Some(pin_napi_threads),
     },
@@ -400,8 +400,9 @@ pub fn suggestions(host: &Host, wishes: &Wishes) -> Vec<String> {
         words.push(format!("irqaffinity={others}"));
     }
     if host.boot_parameter("hugepages").is_none() {
-        let mib = needs.hugepages * HUGEPAGE_BYTES >> 20;
-        words.extend((mib > 0).then(|| format!("hugepagesz=2M hugepages={}", needs.hugepages)));
+        words.extend(
+            (needs.hugepages > 0).then(|| format!("hugepagesz=2M hugepages={}", needs.hugepages)),
+        );
         let gigantic = needs.gigantic_pages;
         words.extend((gigantic > 0).then(|| format!("hugepagesz=1G hugepages={gigantic}")));
     }
