@@ -62,6 +62,9 @@ pub enum SteeringError {
         /// What the kernel said.
         source: libbpf_rs::Error,
     },
+    /// The kernel does not test-run the program on a frame.
+    #[error("the kernel does not run the steering program on a frame of ours: {0:#}")]
+    Inject(libbpf_rs::Error),
     /// The counters cannot be read.
     #[error("steering counters not read: {0:#}")]
     Counters(libbpf_rs::Error),

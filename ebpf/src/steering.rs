@@ -14,7 +14,9 @@ use std::iter::Sum;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use libbpf_rs::libbpf_sys;
-use libbpf_rs::{MapCore, MapFlags, MapHandle, Object, ObjectBuilder, PrintLevel, ProgramMut};
+use libbpf_rs::{
+    MapCore, MapFlags, MapHandle, Object, ObjectBuilder, PrintLevel, ProgramInput, ProgramMut,
+};
 
 use crate::{AttachError, LineKey, STEER_HARDWARE_OBJECT, STEER_OBJECT, SteeringError};
 
@@ -202,6 +204,32 @@ impl Steering {
             .progs_mut()
             .find(|program| program.name() == "steer")
             .ok_or(SteeringError::Missing("program `steer`"))
+    }
+
+    /// Lets the kernel run the program on `frame` as if it had arrived on queue 0 of the interface,
+    /// and carry out what it says (`BPF_F_TEST_XDP_LIVE_FRAMES`, Documentation/bpf/bpf_prog_run.rst;
+    /// Linux 5.18): a frame of a line goes into its socket, any other one to the kernel's stack.
+    ///
+    /// # Errors
+    /// [`SteeringError::Inject`]; with EINVAL for a program with [`Timestamps::Hardware`], as
+    /// device-bound ones are not test-run (`bpf_prog_test_run_xdp` in net/bpf/test_run.c).
+    pub fn inject(&self, interface_index: u32, frame: &[u8]) -> Result<(), SteeringError> {
+        /// include/uapi/linux/bpf.h
+        const LIVE_FRAMES: u32 = 1 << 1;
+        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
+        // Live frames need room for their metadata to stand at 0.
+        let mut context = [0; 24];
+        let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        context[4..8].copy_from_slice(&length.to_ne_bytes());
+        context[12..16].copy_from_slice(&interface_index.to_ne_bytes());
+        let input = ProgramInput {
+            context_in: Some(&mut context),
+            data_in: Some(frame),
+            flags: LIVE_FRAMES,
+            repeat: 1,
+            ..ProgramInput::default()
+        };
+        self.program()?.test_run(input).map(|_| ()).map_err(SteeringError::Inject)
     }
 
     /// Loads bound to a device, or the plain object for any.

@@ -1,7 +1,9 @@
 //! The command line: what each command takes.
 
 use crate::exchange::{FaultArgs, SendBy, ServerArgs};
+use crate::host::CpuSet;
 use crate::log::Format;
+use crate::tune::Napi;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -52,6 +54,10 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Watch a running appliance on a terminal: lines, channels, stages, busiest books.
     Top(TopArgs),
+    /// Tell what on this host will hurt, and the command that mends it.
+    Doctor(DoctorArgs),
+    /// Set up an interface and its host for the appliance, and put back what was there.
+    Tune(TuneArgs),
 }
 
 /// `wirebook run`
@@ -367,6 +373,34 @@ pub struct TopArgs {
     pub json: bool,
 }
 
+/// `wirebook doctor`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    wirebook doctor\n  \
+    wirebook doctor --config /etc/wirebook/wirebook.toml\n  \
+    wirebook doctor --interface enp1s0f0 --json | jq '.findings[] | select(.level == \"fail\")'\n\n\
+    It ends with a probe: the steering program is attached to the interface for a moment, and a\n\
+    packet is sent through it into packet memory. Attaching may reset a device; where another\n\
+    program is attached the probe is left out. Exit status: 0 where nothing fails, 1 where\n\
+    something does.")]
+pub struct DoctorArgs {
+    /// The configuration that is to run here.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Look at this interface (may be repeated); without it, at those of --config.
+    #[arg(long, value_name = "IF")]
+    pub interface: Vec<String>,
+    /// Attach nothing and send nothing.
+    #[arg(long)]
+    pub no_probe: bool,
+    /// How long the probe listens for the configuration's lines.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
+    pub listen: f64,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// A time of a tenth of a second to an hour.
 fn interval(text: &str) -> Result<Duration, String> {
     let parts = text.find(|c: char| c.is_ascii_alphabetic()).map(|at| text.split_at(at));
@@ -381,6 +415,50 @@ fn interval(text: &str) -> Result<Duration, String> {
         Some(seconds) if (0.1..=3_600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => Err(format!("expected 100ms to 60m, as in 500ms, 1s or 1m, found {text:?}")),
     }
+}
+
+/// `wirebook tune`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    wirebook tune --interface enp1s0f0 --config /etc/wirebook/wirebook.toml\n  \
+    wirebook tune --interface enp1s0f0 --config /etc/wirebook/wirebook.toml --apply\n  \
+    wirebook tune --interface enp1s0f0 --undo\n\n\
+    Without --apply, --undo or --check it prints what it would do. What was there before is kept in\n\
+    --state-dir until --undo, or the next boot, which undoes everything. docs/tuning.md has each\n\
+    knob. Exit status: 1 where --check finds a difference, or a change fails.")]
+pub struct TuneArgs {
+    /// The interface.
+    #[arg(long, value_name = "IF")]
+    pub interface: String,
+    /// The configuration that is to run here; without it, rules, queues, cores and hugepages are
+    /// left as they are.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Do it.
+    #[arg(long, conflicts_with_all = ["undo", "check"])]
+    pub apply: bool,
+    /// Put back what was there before the first --apply.
+    #[arg(long, conflicts_with = "check")]
+    pub undo: bool,
+    /// Say whether the host is as it should be.
+    #[arg(long)]
+    pub check: bool,
+    /// Where packets are taken from the device.
+    #[arg(long, value_enum, default_value_t)]
+    pub napi: Napi,
+    /// Longest that the device may wait before it interrupts, in microseconds.
+    #[arg(long, value_name = "US", default_value_t = 0)]
+    pub rx_usecs: u32,
+    /// Cores for the device's interrupts; without it, those of its NUMA node to which no thread of
+    /// the configuration is pinned.
+    #[arg(long, value_name = "LIST", value_parser = cores)]
+    pub irq_cores: Option<CpuSet>,
+    /// Where what was there before is kept.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/wirebook/tune")]
+    pub state_dir: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `wirebook sim`
@@ -467,6 +545,21 @@ pub struct SimArgs {
     /// Retransmission and snapshots.
     #[command(flatten)]
     pub servers: ServerArgs,
+}
+
+fn cores(text: &str) -> Result<CpuSet, String> {
+    let cores = CpuSet::parse(text);
+    match cores.is_empty() || !text.chars().all(|c| c.is_ascii_digit() || c == ',' || c == '-') {
+        true => Err("expected cores as in 0-3,8".into()),
+        false => Ok(cores),
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=3_600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("expected seconds from 0 to 3600".into()),
+    }
 }
 
 fn speed(text: &str) -> Result<f64, String> {

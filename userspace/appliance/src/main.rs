@@ -4,7 +4,8 @@ use clap::Parser;
 use std::process::ExitCode;
 use wirebook::cli::{Cli, Command};
 use wirebook::commands::{
-    book, completions, convert, counters, decode, lines, record, replay, run, sim, tail, top,
+    book, completions, convert, counters, decode, doctor, lines, record, replay, run, sim, tail,
+    top, tune,
 };
 use wirebook::log;
 
@@ -24,6 +25,8 @@ fn main() -> ExitCode {
         Command::Counters(args) => counters::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Top(args) => top::run(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Tune(args) => tune::run(args),
     };
     log::tell_left_out(true);
     result.unwrap_or_else(|error| {

@@ -349,7 +349,7 @@ fn refresh(
 }
 
 /// The segment: a ring from each worker to each shard, and each shard's output.
-fn layout(config: &Config) -> SegmentLayout {
+pub(crate) fn layout(config: &Config) -> SegmentLayout {
     let mut layout = SegmentLayout::new();
     for shard in 0..config.shards.len() {
         for worker in 0..config.workers.len() {

@@ -11,10 +11,11 @@ use crate::counters::Counters;
 use crate::digest::{Rolling, combine};
 use crate::edit::Edit;
 use crate::index::{Index, Key};
-use crate::ladder::RungPool;
+use crate::ladder::{Rung, RungPool};
 use crate::lines::{Line, Lines};
 use crate::records::{self, Channel};
-use crate::tables::Tables;
+use crate::slab::Slab;
+use crate::tables::{LevelEntry, OrderEntry, Tables};
 use crate::tops::Telling;
 
 /// How many channels an appliance can number.
@@ -29,6 +30,26 @@ pub struct Limits {
     pub orders: usize,
     /// Price levels in all books together.
     pub levels: usize,
+}
+
+impl Limits {
+    /// The size of each table that books of these limits are kept in. Each lies on hugepages of its
+    /// own. None where there can be no such tables ([`LimitsError::TooLarge`]).
+    pub fn table_bytes(self) -> Option<Vec<usize>> {
+        let rungs = self.rungs()?.checked_mul(size_of::<Rung>())?;
+        let mut bytes = Slab::<OrderEntry>::bytes_for(self.orders)?.to_vec();
+        bytes.extend(Slab::<LevelEntry>::bytes_for(self.levels)?);
+        bytes.extend([rungs, Index::bytes_for(self.orders)?, Index::bytes_for(self.instruments)?]);
+        Some(bytes)
+    }
+
+    /// Rungs for all ladders; none where a 32-bit index does not name them all.
+    fn rungs(self) -> Option<usize> {
+        let below_max = |count: &usize| *count < u32::MAX as usize;
+        RungPool::rungs_for(self.instruments.checked_mul(2)?, self.levels)
+            .filter(below_max)
+            .filter(|_| below_max(&self.orders))
+    }
 }
 
 /// Why a shard's tables could not be made.
@@ -108,13 +129,7 @@ impl Books {
     /// [`LimitsError`] where 32-bit indices do not reach or the host has no such memory.
     pub fn new(limits: Limits) -> Result<Self, LimitsError> {
         let Limits { instruments, orders, levels } = limits;
-        let below_max = |count: &usize| *count < u32::MAX as usize;
-        let rungs = instruments
-            .checked_mul(2)
-            .and_then(|ladders| RungPool::rungs_for(ladders, levels))
-            .filter(below_max)
-            .filter(|_| below_max(&orders))
-            .ok_or(LimitsError::TooLarge { limits })?;
+        let rungs = limits.rungs().ok_or(LimitsError::TooLarge { limits })?;
         let memory = |source| LimitsError::Memory { limits, source };
         Ok(Self {
             books: Vec::with_capacity(instruments),

@@ -48,9 +48,19 @@ impl Index {
         size_of_val(&self.entries[..])
     }
 
+    /// What a table for `limit` keys takes.
+    pub(crate) fn bytes_for(limit: usize) -> Option<usize> {
+        Self::capacity(limit)?.checked_mul(size_of::<Entry>())
+    }
+
+    fn capacity(limit: usize) -> Option<usize> {
+        limit.checked_mul(2)?.max(2).checked_next_power_of_two()
+    }
+
     /// A table for at most `limit` keys (below `u32::MAX`).
     pub(crate) fn new(limit: usize) -> Result<Self, HugeVecError> {
-        let capacity = (2 * limit).max(2).next_power_of_two();
+        let too_large = HugeVecError::TooLarge { len: limit, element_bytes: size_of::<Entry>() };
+        let capacity = Self::capacity(limit).ok_or(too_large)?;
         Ok(Self { entries: HugeVec::zeroed(capacity)?, mask: capacity - 1 })
     }
 

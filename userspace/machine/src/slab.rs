@@ -27,6 +27,12 @@ impl<T: FromZeros + Copy> Slab<T> {
         size_of_val(&self.items[..]) + size_of_val(&self.free[..])
     }
 
+    /// What each of its two tables takes for `limit` items.
+    pub(crate) fn bytes_for(limit: usize) -> Option<[usize; 2]> {
+        let items = limit.checked_add(1)?.checked_mul(size_of::<T>())?;
+        Some([items, limit.checked_mul(size_of::<u32>())?])
+    }
+
     /// A table of `limit` items; the caller sees to it that `limit` is below `u32::MAX`.
     pub(crate) fn new(limit: usize) -> Result<Self, HugeVecError> {
         Ok(Self {

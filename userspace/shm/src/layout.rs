@@ -12,6 +12,7 @@ use crate::board::CellSlot;
 use crate::counters::CounterSlot;
 use crate::histogram::HEAD_WORDS;
 use crate::ring::{self, CapacityError, shape};
+use crate::segment::PageKind;
 
 /// First bytes of a segment.
 pub(crate) const MAGIC: [u8; 8] = *b"WIREBOOK";
@@ -174,6 +175,16 @@ impl SegmentLayout {
     /// How many more entries fit.
     pub fn room(&self) -> usize {
         ENTRIES_MAX.saturating_sub(self.wanted.len())
+    }
+
+    /// The size of the segment on pages of one kind.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`] for a layout that cannot be.
+    pub fn size_bytes(&self, page_kind: PageKind) -> Result<usize, LayoutError> {
+        let size = self.plan()?.segment_bytes(page_kind.bytes());
+        size.map(NonZeroUsize::get).ok_or_else(|| LayoutError::TooLarge("the segment".to_owned()))
     }
 
     fn with(mut self, kind: EntryKind, name: String, count: usize) -> Self {

@@ -349,7 +349,7 @@ impl SegmentView {
 }
 
 impl PageKind {
-    fn bytes(self) -> usize {
+    pub(crate) fn bytes(self) -> usize {
         match self {
             Self::Huge1G => 1 << 30,
             Self::Huge2M => 2 << 20,

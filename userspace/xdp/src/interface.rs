@@ -81,6 +81,14 @@ impl Interface {
         Ok(self.steering.remove_line(key)?)
     }
 
+    /// Runs the program on a frame as if it had arrived on queue 0, and carries out what it says.
+    ///
+    /// # Errors
+    /// [`XdpError::Steering`], as always with [`Timestamps::Hardware`].
+    pub fn inject(&self, frame: &[u8]) -> Result<(), XdpError> {
+        Ok(self.steering.inject(self.index, frame)?)
+    }
+
     /// What the steering program did so far.
     ///
     /// # Errors

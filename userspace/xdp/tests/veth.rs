@@ -29,6 +29,33 @@ fn generic_mode_delivers_the_same() {
     deliver_in(AttachMode::Generic, true, Mode::Generic);
 }
 
+#[test]
+fn an_injected_frame_goes_where_the_program_says() {
+    let Some(pair) = Pair::new(1, 2) else { return };
+    let options = SteeringOptions { mode: AttachMode::Native, hardware_timestamps: false };
+    let (interface, mut receiver) = pair.receiving(|| open(&options, 2));
+    let frame = |payload| Frame { payload, ..Frame::default() }.bytes();
+    let foreign = [[0xff; 12].as_slice(), &[0x08, 0x06], &[0; 46]].concat();
+    pair.receiving(|| interface.inject(&foreign).unwrap());
+    pair.receiving(|| interface.inject(&frame(b"looped")).unwrap());
+    receive(&mut receiver, 1, |packet| {
+        assert_eq!(packet.payload(), Some(b"looped".as_slice()));
+        let steered = packet.steered.unwrap();
+        assert_eq!((steered.line, steered.hardware_clock), (1, false));
+    });
+    let counters = interface.counters().unwrap();
+    assert_eq!((counters.steered, counters.passed), (1, 1));
+}
+
+#[test]
+fn a_device_bound_program_takes_no_injected_frame() {
+    let Some(pair) = Pair::new(1, 1) else { return };
+    let options = SteeringOptions { mode: AttachMode::Native, hardware_timestamps: true };
+    let (interface, _receiver) = pair.receiving(|| open(&options, 1));
+    let refused = pair.receiving(|| interface.inject(&Frame::default().bytes())).unwrap_err();
+    assert!(refused.to_string().contains("Invalid argument"), "{refused}");
+}
+
 /// Sends far more frames than the rings hold, of every shape, a few at a time,
 /// so that each frame of the UMEM is used again and again by other shapes.
 fn deliver_in(mode: AttachMode, hardware_timestamps: bool, expected: Mode) {

@@ -252,3 +252,18 @@ pub(crate) fn skip(why: &str) {
     assert!(!required, "must not be skipped: {why}");
     eprintln!("SKIP: {why}");
 }
+
+/// Compares what stands between `<!-- NAME -->` and `<!-- /NAME -->` of a page with what the code
+/// says; with WIREBOOK_WRITE_DOCS=1 writes it.
+pub(crate) fn assert_documented(page: &str, name: &str, expected: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(page);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (open, close) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+    let (before, rest) = text.split_once(&open).unwrap();
+    let (found, after) = rest.split_once(&close).unwrap();
+    if std::env::var_os("WIREBOOK_WRITE_DOCS").is_some_and(|value| value == "1") {
+        std::fs::write(&path, format!("{before}{open}{expected}{close}{after}")).unwrap();
+    } else {
+        assert_eq!(found, expected, "{page}: write it with WIREBOOK_WRITE_DOCS=1 cargo test");
+    }
+}
