@@ -13,6 +13,7 @@ const WAIT_S_MAX: u64 = 86_400;
 pub struct IntakeConfig {
     /// Seconds after which a start without a single interface is given up; with one, the others are
     /// awaited for as long as it takes.
+    #[schemars(range(max = 86_400))]
     pub wait_s: u64,
 }
 

@@ -13,6 +13,7 @@ pub struct LogConfig {
     /// changes them. The environment's `WIREBOOK_LOG` has precedence.
     pub level: String,
     /// How lines are written; absent, `journald` where standard error is the journal, else `text`.
+    #[schemars(example = &"json")]
     pub format: Option<Format>,
 }
 

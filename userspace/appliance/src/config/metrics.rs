@@ -13,11 +13,13 @@ pub struct MetricsConfig {
     /// reaches it may read it, so the loopback address is the one to name unless a firewall says who
     /// does.
     #[serde(deserialize_with = "address_by_text")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", example = &"127.0.0.1:9464")]
     pub listen: Option<SocketAddr>,
     /// The HdrHistogram interval log of all stages; absent, none is written.
+    #[schemars(example = &"/var/log/wirebook/wirebook.hlog")]
     pub hlog: Option<PathBuf>,
     /// Seconds of each interval of that log.
+    #[schemars(range(min = 1, max = 3_600))]
     pub hlog_interval_s: u64,
 }
 

@@ -1,7 +1,7 @@
 //! What the appliance gives up once it is set up.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The rights that are given up.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq)]
@@ -17,7 +17,7 @@ pub struct RightsConfig {
 }
 
 /// What becomes of system calls that the appliance has no use for.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Seccomp {
     /// They fail with EPERM.

@@ -40,6 +40,7 @@ pub struct SupervisionConfig {
     pub no_progress_ms: u64,
     /// How long channels are waited for before the service manager is told that the appliance is
     /// ready without them, in seconds.
+    #[schemars(range(max = 86_400))]
     pub ready_timeout_s: u64,
 }
 

@@ -12,7 +12,7 @@ use self::limit::{LeftOut, Limiter, RateLimit};
 use crate::config::LogConfig;
 use clap::ValueEnum;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
@@ -28,7 +28,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 const VARIABLE: &str = "WIREBOOK_LOG";
 
 /// How lines are written.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// For people, on standard error.
