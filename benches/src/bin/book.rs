@@ -109,8 +109,14 @@ fn run(
 }
 
 /// Who takes part; ours are the first.
-const NAMES: [&str; 4] = [OURS, "wirebook, one by one", "lobster, orders", "hftbacktest, levels"];
-const OURS_COUNT: usize = 2;
+const NAMES: [&str; 5] = [
+    OURS,
+    "wirebook, one by one",
+    "wirebook, levels alone",
+    "lobster, orders",
+    "hftbacktest, levels",
+];
+const OURS_COUNT: usize = 3;
 
 impl Arguments {
     fn names(&self) -> &'static [&'static str] {

@@ -131,7 +131,8 @@ impl Books {
 
     /// An empty shard that keeps the price levels of its books alone: no order has a place in a queue. The
     /// same events leave the levels that [`Books::new`] would, and their records are those of levels
-    /// (`F_MBP`), as of a venue that gives levels: see [`Books::keeps_orders`].
+    /// (`F_MBP`), as of a venue that gives levels, which names them for prices within ±2^61: see
+    /// [`Books::keeps_orders`].
     ///
     /// # Errors
     /// As [`Books::new`].
