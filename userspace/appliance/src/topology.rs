@@ -8,7 +8,7 @@
 //! count. Promises: sockets exist before groups are joined, workers stop before shards, and shards
 //! empty their mailboxes before they stop, so nothing taken from the wire is lost.
 
-use crate::config::{ChannelConfig, Config, WorkerConfig};
+use crate::config::{BooksKept, ChannelConfig, Config, WorkerConfig};
 use crate::counts::{self, Counts};
 use crate::door::Door;
 use crate::housekeeping::{Housekeeping, Stop};
@@ -334,7 +334,12 @@ fn channel_names(config: &Config, worker: &WorkerConfig) -> Vec<(String, Vec<Str
 }
 
 fn new_shard(config: &Config, sink: ShardSink) -> anyhow::Result<Shard<ShardSink>> {
-    let mut shard = Shard::new(config.limits.into(), sink)?;
+    let limits = config.limits.into();
+    let books = match config.limits.books {
+        BooksKept::Orders => Books::new(limits),
+        BooksKept::Levels => Books::of_levels(limits),
+    };
+    let mut shard = Shard::over(books?, sink);
     for spec in Lines::of_config(config, None).channels() {
         shard.set_channel(spec);
     }
