@@ -27,7 +27,7 @@ use crate::router::Router;
 use crate::self_check::SelfCheck;
 use crate::shard::Shard;
 use crate::source::Drops;
-use crate::stages::{OutputRing, RingMailbox, ShardSink, ShardStage, WorkerStage};
+use crate::stages::{Batch, OutputRing, RingMailbox, ShardSink, ShardStage, WorkerStage};
 use crate::stream::StreamHistograms;
 use crate::worker::Worker;
 use anyhow::{Context, anyhow};
@@ -272,7 +272,7 @@ fn build_shards(
             probes,
             progress: housekeeping.progress(format!("shard-{number}")),
             idle: settings.idle,
-            bad_slots: 0,
+            batch: Batch::default(),
             incidents,
             refresh: refresh(config, segment, number, housekeeping)?,
             waker: config.segment.wake_readers.then(|| segment.waker()),
@@ -446,7 +446,7 @@ fn finish(
             refresh += stage.counters();
         }
         let (shard_books, sink) = stage.shard.into_parts();
-        lost_in_rings += sink.output.unpublished() + stage.bad_slots;
+        lost_in_rings += sink.output.unpublished() + stage.batch.bad_slots();
         books.push(shard_books);
     }
     summary.set_books(books.iter());

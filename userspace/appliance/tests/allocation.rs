@@ -16,7 +16,7 @@ use wirebook::recorder::{JournalWriter, PacketWriter};
 use wirebook::router::Router;
 use wirebook::samples::ShardProbes;
 use wirebook::shard::Shard;
-use wirebook::stages::{OutputRing, RingMailbox, ShardSink, ShardStage};
+use wirebook::stages::{Batch, OutputRing, RingMailbox, ShardSink, ShardStage};
 use wirebook::worker::Worker;
 use wirebook_machine::Limits;
 use wirebook_shm::board;
@@ -123,7 +123,7 @@ fn through_rings(protocol: Protocol, frames: &Frames, messages: u64) {
         progress: wirebook::progress::Progress::default(),
         probes: ShardProbes { shard: shard_probe, machines: Vec::new() },
         idle: Idle::Spin,
-        bad_slots: 0,
+        batch: Batch::default(),
         incidents: incidents(0, Vec::new()).0,
         refresh: None,
         waker: None,
@@ -155,7 +155,7 @@ fn through_rings(protocol: Protocol, frames: &Frames, messages: u64) {
     assert_eq!(worker.counters().messages, messages);
     let counters = *stage.shard.books().counters();
     assert!(observed > counters.records / 2, "{observed} of {}", counters.records);
-    assert_eq!((observer.overruns(), stage.bad_slots), (0, 0));
+    assert_eq!((observer.overruns(), stage.batch.bad_slots()), (0, 0));
     assert_eq!(shard_counters.take().unwrap().counters.records, counters.records);
     assert!(shown.read(0).unwrap().state > 0, "the board shows books");
 }
