@@ -5,9 +5,16 @@
 //! a ratio within one round wherever it can be: a shared host is not the same from round to round.
 #![forbid(unsafe_code)]
 
+pub mod builders;
+pub mod feed;
 mod host;
+mod input;
+pub mod ours;
+pub mod plot;
+pub mod rounds;
 
 pub use host::Host;
+pub use input::InputArguments;
 
 use serde::Serialize;
 use std::fmt;

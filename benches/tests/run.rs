@@ -31,3 +31,65 @@ fn readers() {
         assert!(run["host"][name].is_string(), "{name}");
     }
 }
+
+/// Runs a benchmark on a small day and gives what it printed and kept.
+fn run(program: &str, options: &[&str]) -> (String, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let raw = folder.path().join("raw.json");
+    let output = Command::new(program).args(options).arg("--raw").arg(&raw).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let run = serde_json::from_slice(&std::fs::read(raw).unwrap()).unwrap();
+    (String::from_utf8(output.stdout).unwrap(), run)
+}
+
+const SMALL: [&str; 8] =
+    ["--rounds", "2", "--messages", "40000", "--live-orders", "2000", "--instruments", "50"];
+
+/// Every contestant has a measurement of all messages in each round of both layouts.
+fn assert_measured(printed: &str, run: &Value, contestants: usize) {
+    let measurements = run["measurements"].as_array().unwrap();
+    assert_eq!(measurements.len(), 2 * 2 * contestants);
+    for measured in measurements {
+        assert!(printed.contains(measured["name"].as_str().unwrap()), "{printed}");
+        assert_eq!(measured["messages"], 40_000, "{measured}");
+        assert!(measured["cpu_ns"].as_u64() > Some(0), "{measured}");
+    }
+}
+
+#[test]
+fn decode() {
+    let (printed, run) = run(env!("CARGO_BIN_EXE_decode"), &SMALL);
+    assert_measured(&printed, &run, 5);
+}
+
+#[test]
+fn book() {
+    let (printed, run) = run(env!("CARGO_BIN_EXE_book"), &SMALL);
+    assert_measured(&printed, &run, 5);
+    assert_eq!(run["memory"].as_array().unwrap().len(), 5);
+}
+
+#[test]
+fn scale() {
+    let plots = tempfile::tempdir().unwrap();
+    let folder = plots.path().to_str().unwrap();
+    let options =
+        ["--rounds", "2", "--messages", "500", "--live-orders-max", "300000", "--plots", folder];
+    let (printed, run) = run(env!("CARGO_BIN_EXE_scale"), &options);
+    // Four values of live orders are within the limit; each other thing has seven.
+    assert_eq!(run["measurements"].as_array().unwrap().len(), 2 * 2 * (7 + 4 + 7));
+    for sweep in ["instruments", "live orders", "messages a packet"] {
+        assert!(printed.contains(sweep), "{printed}");
+        let name = format!("scale-{}.svg", sweep.replace(' ', "-"));
+        assert!(std::fs::read_to_string(plots.path().join(name)).unwrap().contains("bursty"));
+    }
+}
+
+/// What `scripts/budget` counts is there, under the name that it asks for.
+#[test]
+fn hot() {
+    for name in ["count", "decode", "book", "levels", "decode_and_book", "ring"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_hot")).arg(name).output().unwrap();
+        assert_eq!(output.stdout, b"100000\n", "{name}");
+    }
+}

@@ -155,6 +155,19 @@ pub struct LimitsConfig {
     /// Price levels of one shard.
     #[schemars(range(min = 1, max = 1_073_741_824))]
     pub levels: usize,
+    /// What its books keep.
+    pub books: BooksKept,
+}
+
+/// What books keep of a venue's orders.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, JsonSchema, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BooksKept {
+    /// Each order, in the queue of its level; records are of orders.
+    #[default]
+    Orders,
+    /// Price levels alone, for those who need no queue; records are of levels, with `F_MBP`.
+    Levels,
 }
 
 /// How a thread waits when it has nothing to do.
@@ -329,13 +342,13 @@ impl Default for SegmentConfig {
 
 impl Default for LimitsConfig {
     fn default() -> Self {
-        Self { instruments: 1 << 14, orders: 1 << 21, levels: 1 << 19 }
+        Self { instruments: 1 << 14, orders: 1 << 21, levels: 1 << 19, books: BooksKept::Orders }
     }
 }
 
 impl From<LimitsConfig> for Limits {
     fn from(config: LimitsConfig) -> Self {
-        let LimitsConfig { instruments, orders, levels } = config;
+        let LimitsConfig { instruments, orders, levels, .. } = config;
         Self { instruments, orders, levels }
     }
 }

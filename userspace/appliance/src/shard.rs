@@ -16,7 +16,7 @@ use crate::repair::{Demand, Demands, RepairCounters, Repairs, Step};
 use crate::router::Mailbox;
 use crate::self_check::{CheckCounters, Parted, SelfCheck};
 use std::collections::BTreeSet;
-use wirebook_machine::{Book, BookSink, Books, Chain, Limits, LimitsError, Supervision};
+use wirebook_machine::{Book, BookSink, Books, Chain, Limits, LimitsError, LookAhead, Supervision};
 use wirebook_model::dbn::{RecordRef, SystemMsg, rtype};
 use wirebook_model::{
     ALL_INSTRUMENTS, BookState, Event, EventHeader, RecordSink, StaleReason, UnixNanos, VenueEvent,
@@ -45,7 +45,12 @@ impl<S: BookSink> Shard<S> {
     /// # Errors
     /// Fails where the memory for the limits cannot be had.
     pub fn new(limits: Limits, sink: S) -> Result<Self, LimitsError> {
-        let machines = Chain::new(limits.instruments, Supervision::default());
+        Books::new(limits).map(|books| Self::over(books, sink))
+    }
+
+    /// A shard over these books, without machines.
+    pub fn over(books: Books, sink: S) -> Self {
+        let machines = Chain::new(books.limits().instruments, Supervision::default());
         let repairs = Repairs::new(Vec::new(), 0);
         let applying = EventHeader {
             channel: 0,
@@ -54,8 +59,8 @@ impl<S: BookSink> Shard<S> {
             sequence: 0,
             ts_event: 0,
         };
-        Ok(Self {
-            books: Books::new(limits)?,
+        Self {
+            books,
             machines,
             sink,
             repairs,
@@ -64,7 +69,7 @@ impl<S: BookSink> Shard<S> {
             applying,
             unfinished: None,
             now: 0,
-        })
+        }
     }
 
     /// Puts plain models beside chosen books.
@@ -126,6 +131,12 @@ impl<S: BookSink> Shard<S> {
         } else {
             self.apply_beside_repairs(event);
         }
+    }
+
+    /// Looks ahead over events before the first of them is applied.
+    #[inline]
+    pub fn look_ahead(&self, events: &[Event]) -> LookAhead {
+        LookAhead::new(&self.books, events)
     }
 
     #[inline]

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wirebook_machine::{Book, BookSink, Level};
 use wirebook_model::dbn::RecordRef;
-use wirebook_model::{BookState, Event, Packet, RecordSink, VenueEvent};
+use wirebook_model::{BookState, Event, Packet, RecordSink, UnixNanos, VenueEvent};
 use wirebook_shm::Waker;
 use wirebook_shm::board::{BoardWriter, CELL_LEVELS, Cell, CellLevel};
 use wirebook_shm::ring::{Cursor, GatedWriter, GatingReader, PushError, Writer};
@@ -302,6 +302,53 @@ impl BookSink for ShardSink {
     }
 }
 
+/// Most events that a shard takes out of a mailbox at a time: enough to look ahead over.
+const BATCH_EVENTS: usize = 64;
+
+/// Events out of a mailbox that are not all applied yet.
+pub struct Batch {
+    events: Vec<Event>,
+    applied: usize,
+    bad_slots: u64,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { events: Vec::with_capacity(BATCH_EVENTS), applied: 0, bad_slots: 0 }
+    }
+}
+
+impl Batch {
+    /// Slots of a mailbox that held no event of ours.
+    pub fn bad_slots(&self) -> u64 {
+        self.bad_slots
+    }
+
+    /// Takes the next events, in place of those that were applied; returns how many slots it took.
+    #[inline]
+    fn fill(&mut self, mailbox: &mut GatingReader) -> usize {
+        self.events.clear();
+        self.applied = 0;
+        let mut slots = 0;
+        while slots < BATCH_EVENTS
+            && let Some(record) = mailbox.pop()
+        {
+            slots += 1;
+            match Event::decode(record.words()) {
+                Ok(event) => self.events.push(event),
+                Err(_) => self.bad_slots += 1,
+            }
+        }
+        mailbox.release();
+        slots
+    }
+
+    /// The events that are not applied yet.
+    fn left(&self) -> &[Event] {
+        &self.events[self.applied..]
+    }
+}
+
 /// A shard on its thread.
 pub struct ShardStage<S = ShardSink> {
     /// One ring a worker.
@@ -322,8 +369,8 @@ pub struct ShardStage<S = ShardSink> {
     pub progress: Progress,
     /// How it waits.
     pub idle: Idle,
-    /// Slots of a mailbox that held no event of ours.
-    pub bad_slots: u64,
+    /// Events out of a mailbox, on their way into the books.
+    pub batch: Batch,
     /// What housekeeping has made for it.
     pub changes: Taker<ShardChange>,
     /// Tells housekeeping what fell and came back.
@@ -382,7 +429,7 @@ impl<S: Output> ShardStage<S> {
         });
     }
 
-    /// Goes on after a panic; the events not taken yet still lie in their mailbox.
+    /// Goes on after a panic; the events not applied yet still lie in the batch and in their mailbox.
     #[cold]
     fn recover(&mut self) -> bool {
         self.shard.tend(clock::now());
@@ -418,7 +465,8 @@ impl<S: Output> ShardStage<S> {
 
     fn take_turns(&mut self) -> bool {
         self.shard.resume();
-        let mut found = false;
+        let mut found = !self.batch.left().is_empty();
+        self.apply_batch(&mut None);
         for mailbox in 0..self.mailboxes.len() {
             found |= self.turn(mailbox);
         }
@@ -431,17 +479,31 @@ impl<S: Output> ShardStage<S> {
     }
 
     fn turn(&mut self, mailbox: usize) -> bool {
-        let mailbox = &mut self.mailboxes[mailbox];
         let mut packet_began = None;
         let mut taken = 0;
-        while taken < EVENTS_A_TURN
-            && let Some(record) = mailbox.pop()
-        {
-            taken += 1;
-            let Ok(event) = Event::decode(record.words()) else {
-                self.bad_slots += 1;
-                continue;
-            };
+        while taken < EVENTS_A_TURN {
+            let slots = self.batch.fill(&mut self.mailboxes[mailbox]);
+            if slots == 0 {
+                break;
+            }
+            taken += slots;
+            self.apply_batch(&mut packet_began);
+        }
+        if let Some(began) = packet_began {
+            self.shard_to_published.record(clock::now().saturating_sub(began));
+        }
+        taken > 0
+    }
+
+    /// Applies what is left of the batch: all of it, but behind a panic.
+    #[inline]
+    fn apply_batch(&mut self, packet_began: &mut Option<UnixNanos>) {
+        let mut ahead = self.shard.look_ahead(self.batch.left());
+        let first = self.batch.applied;
+        while let Some(event) = self.batch.events.get(self.batch.applied) {
+            let at = self.batch.applied - first;
+            // Before it is applied: one that panics is not applied again.
+            self.batch.applied += 1;
             if let VenueEvent::Packet(Packet { ts_worker, .. }) = event.body {
                 let now = clock::now();
                 self.shard.set_now(now);
@@ -450,13 +512,9 @@ impl<S: Output> ShardStage<S> {
                     self.shard_to_published.record(now.saturating_sub(began));
                 }
             }
-            self.shard.apply(&event);
+            ahead.step(self.shard.books(), &self.batch.events[first..], at);
+            self.shard.apply(event);
         }
-        mailbox.release();
-        if let Some(began) = packet_began {
-            self.shard_to_published.record(clock::now().saturating_sub(began));
-        }
-        taken > 0
     }
 
     fn show_changed(&mut self) {

@@ -10,7 +10,7 @@
 //! taken from the wire is lost.
 
 use crate::attend::Attendant;
-use crate::config::Config;
+use crate::config::{BooksKept, Config};
 use crate::counts::{self, Counts};
 use crate::door::Door;
 use crate::handover::{Giver, handover};
@@ -35,7 +35,7 @@ use crate::self_check::SelfCheck;
 use crate::shard::Shard;
 use crate::source::{Drops, Source};
 use crate::stages::{
-    OutputRing, RingMailbox, ShardChange, ShardSink, ShardStage, WorkerChange, WorkerStage,
+    Batch, OutputRing, RingMailbox, ShardChange, ShardSink, ShardStage, WorkerChange, WorkerStage,
 };
 use crate::worker::{Worker, WorkerCounters};
 use anyhow::{Context, anyhow};
@@ -299,7 +299,7 @@ fn build_shards(
             probes,
             progress: housekeeping.progress(format!("shard-{number}")),
             idle: settings.idle,
-            bad_slots: 0,
+            batch: Batch::default(),
             changes,
             incidents,
             refresh: refresh(config, segment, number, housekeeping)?,
@@ -366,7 +366,12 @@ pub(crate) fn layout(config: &Config) -> SegmentLayout {
 }
 
 fn new_shard(config: &Config, sink: ShardSink) -> anyhow::Result<Shard<ShardSink>> {
-    let mut shard = Shard::new(config.limits.into(), sink)?;
+    let limits = config.limits.into();
+    let books = match config.limits.books {
+        BooksKept::Orders => Books::new(limits),
+        BooksKept::Levels => Books::of_levels(limits),
+    };
+    let mut shard = Shard::over(books?, sink);
     for spec in Lines::of_config(config, None).channels() {
         shard.set_channel(spec);
     }
@@ -485,7 +490,7 @@ fn finish(
             refresh += stage.counters();
         }
         let (shard_books, sink) = stage.shard.into_parts();
-        lost_in_rings += sink.output.unpublished() + stage.bad_slots;
+        lost_in_rings += sink.output.unpublished() + stage.batch.bad_slots();
         books.push(shard_books);
     }
     summary.set_books(books.iter());

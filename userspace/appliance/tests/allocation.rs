@@ -17,7 +17,7 @@ use wirebook::recorder::{JournalWriter, PacketWriter};
 use wirebook::router::{Mailbox, Router};
 use wirebook::samples::ShardProbes;
 use wirebook::shard::Shard;
-use wirebook::stages::{OutputRing, RingMailbox, ShardSink, ShardStage};
+use wirebook::stages::{Batch, OutputRing, RingMailbox, ShardSink, ShardStage};
 use wirebook::stream::{Stream, StreamHistograms, StreamUpdate};
 use wirebook::worker::{ChannelChange, Worker};
 use wirebook_machine::Limits;
@@ -183,7 +183,7 @@ fn through_rings(protocol: Protocol, frames: &Frames, messages: u64) {
         progress: wirebook::progress::Progress::default(),
         probes: ShardProbes { shard: shard_probe, machines: Vec::new() },
         idle: Idle::Spin,
-        bad_slots: 0,
+        batch: Batch::default(),
         changes: handover().1,
         incidents: incidents(0, Vec::new()).0,
         refresh: None,
@@ -216,7 +216,7 @@ fn through_rings(protocol: Protocol, frames: &Frames, messages: u64) {
     assert_eq!(worker.counters().messages, messages);
     let counters = *stage.shard.books().counters();
     assert!(observed > counters.records / 2, "{observed} of {}", counters.records);
-    assert_eq!((observer.overruns(), stage.bad_slots), (0, 0));
+    assert_eq!((observer.overruns(), stage.batch.bad_slots()), (0, 0));
     assert_eq!(shard_counters.take().unwrap().counters.records, counters.records);
     assert!(shown.read(0).unwrap().state > 0, "the board shows books");
 }

@@ -17,7 +17,7 @@ use wirebook::published::Published;
 use wirebook::router::Router;
 use wirebook::samples::ShardProbes;
 use wirebook::shard::Shard;
-use wirebook::stages::{Output, OutputRing, RingMailbox, ShardStage};
+use wirebook::stages::{Batch, Output, OutputRing, RingMailbox, ShardStage};
 use wirebook::worker::Worker;
 use wirebook_machine::Limits;
 use wirebook_model::RecordSink;
@@ -61,7 +61,7 @@ fn stages_into<S: Output>(
         probes: ShardProbes { shard: probe().0, machines: Vec::new() },
         progress,
         idle: Idle::SpinThenYield,
-        bad_slots: 0,
+        batch: Batch::default(),
         changes: handover().1,
         incidents: incidents(0, Vec::new()).0,
         refresh: None,

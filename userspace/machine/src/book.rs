@@ -6,7 +6,7 @@ use crate::digest::Rolling;
 use crate::ladder::Ladder;
 use crate::side::RestingSide;
 use crate::slab::NIL;
-use crate::tables::{Ladders, Tables};
+use crate::tables::{Ladders, Tables, Terms};
 
 /// A price level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,12 +52,17 @@ pub struct LastTrade {
     pub size: u32,
 }
 
-/// What a shard keeps of one book beside the tables.
+/// What a shard keeps of one book beside the tables. What every event reads or writes comes first: one
+/// cache line.
 #[derive(Clone)]
+#[repr(C, align(64))]
 pub(crate) struct BookCore {
     pub(crate) ladders: Ladders,
-    pub(crate) instrument_id: u32,
-    pub(crate) channel: u8,
+    /// Hash of all `MboMsg`s that left.
+    pub(crate) records: Rolling,
+    pub(crate) sequence: u64,
+    pub(crate) ts_event: UnixNanos,
+    pub(crate) ts_recv: UnixNanos,
     pub(crate) state: BookState,
     /// Why the state is `Stale`; `None` in every other state.
     pub(crate) stale_reason: StaleReason,
@@ -68,18 +73,17 @@ pub(crate) struct BookCore {
     pub(crate) gathering: bool,
     /// Records have left since the last `F_LAST`: the book is inside a venue's event.
     pub(crate) open: bool,
-    /// Sides that the venue has told anew, whole, since the book was last distrusted.
-    pub(crate) told_sides: [bool; 2],
     /// The book is in the list of changed books.
     pub(crate) changed: bool,
-    pub(crate) sequence: u64,
-    pub(crate) ts_event: UnixNanos,
-    pub(crate) ts_recv: UnixNanos,
-    /// Hash of all `MboMsg`s that left.
-    pub(crate) records: Rolling,
+    pub(crate) channel: u8,
+    pub(crate) instrument_id: u32,
+    /// Sides that the venue has told anew, whole, since the book was last distrusted.
+    pub(crate) told_sides: [bool; 2],
     pub(crate) last_trade: Option<LastTrade>,
     pub(crate) symbol: Symbol,
 }
+
+const _: () = assert!(std::mem::offset_of!(BookCore, instrument_id) == 64);
 
 impl BookCore {
     pub(crate) fn new(channel: u8, instrument_id: u32, state: BookState) -> Self {
@@ -254,19 +258,20 @@ impl<'a> Book<'a> {
 
     /// The order `order_id`, if it rests in this book.
     pub fn order(&self, order_id: u64) -> Option<RestingOrder> {
-        let entry = &self.tables.orders[self.tables.find(self.number, order_id)?];
-        let level = &self.tables.levels[entry.level];
-        Some(RestingOrder {
-            order_id,
-            side: level.side.to_dbn(),
-            price: level.price,
-            size: entry.size,
-        })
+        if !self.tables.queued {
+            return None;
+        }
+        let terms = self.tables.terms_of(self.tables.find(self.number, order_id)?);
+        let Terms { side, price, size } = terms;
+        Some(RestingOrder { order_id, side: side.to_dbn(), price, size })
     }
 
     /// What is ahead of the order `order_id`, if it rests in this book. Takes a step for each
     /// order ahead.
     pub fn queue_position(&self, order_id: u64) -> Option<QueuePosition> {
+        if !self.tables.queued {
+            return None;
+        }
         let mut order = self.tables.find(self.number, order_id)?;
         let mut position = QueuePosition::default();
         loop {
@@ -301,7 +306,12 @@ impl<'a> Book<'a> {
             for level in self.level_indices(side).map(|level| &self.tables.levels[level]) {
                 hash.word(level.price as u64);
                 hash.word(level.size);
-                hash.word(u64::from(level.orders) << 32 | u64::from(level.aggregate));
+                hash.word(match self.tables.queued {
+                    true => u64::from(level.orders) << 32 | u64::from(level.aggregate),
+                    // As of a venue that gave the level as one number: so a recording of these
+                    // levels replays to the same digest.
+                    false => level.size,
+                });
             }
             for order in self.orders_of(side) {
                 hash.word(order.order_id);
@@ -317,8 +327,8 @@ impl<'a> Book<'a> {
         RestingSide::BOTH.into_iter().flat_map(move |side| {
             let levels = book.level_indices(side).map(move |index| &book.tables.levels[index]);
             levels
-                .filter(|level| level.aggregate > 0)
-                .map(move |level| (side.to_dbn(), level.price, level.aggregate))
+                .map(move |level| (side.to_dbn(), level.price, book.tables.aggregate(level)))
+                .filter(|&(.., aggregate)| aggregate > 0)
         })
     }
 

@@ -144,6 +144,25 @@ impl Books {
         })
     }
 
+    /// An empty shard that keeps the price levels of its books alone: no order has a place in a queue. The
+    /// same events leave the levels that [`Books::new`] would, and their records are those of levels
+    /// (`F_MBP`), as of a venue that gives levels, which names them for prices within ±2^61: see
+    /// [`Books::keeps_orders`].
+    ///
+    /// # Errors
+    /// As [`Books::new`].
+    pub fn of_levels(limits: Limits) -> Result<Self, LimitsError> {
+        let mut books = Self::new(limits)?;
+        books.tables.queued = false;
+        Ok(books)
+    }
+
+    /// True where books keep their orders in queues. Where they do not, [`Book::orders`] and
+    /// [`Book::order`] give none, and [`Book::queue_position`] knows nothing.
+    pub fn keeps_orders(&self) -> bool {
+        self.tables.queued
+    }
+
     /// Names the DBN publisher of a channel's records.
     pub fn set_publisher(&mut self, channel: u8, publisher_id: u16) {
         self.channels[usize::from(channel)].publisher_id = publisher_id;
@@ -464,12 +483,18 @@ impl Books {
             record_flags |= flags::MAYBE_BAD_BOOK;
         }
         let channel = &self.channels[usize::from(header.channel)];
+        let ts_in_delta = channel.ts_in_delta(header.ts_event);
         let mut left = lines.as_slice().len();
         for line in lines.as_slice() {
             left -= 1;
             let ends_event = if last && left == 0 { flags::LAST } else { 0 };
-            let record =
-                records::mbo(channel, header, line, record_flags | line.flags | ends_event);
+            let record = records::mbo(
+                channel,
+                header,
+                line,
+                record_flags | line.flags | ends_event,
+                ts_in_delta,
+            );
             book.records.record(&record);
             book.open = !last;
             self.counters.records += 1;
@@ -508,5 +533,5 @@ impl Books {
 }
 
 pub(crate) fn instrument_key(channel: u8, instrument_id: u32) -> Key {
-    Key { scope: u32::from(channel), id: u64::from(instrument_id) }
+    Key { channel, instrument_id }
 }

@@ -5,6 +5,8 @@
 //! It promises that an event with no line left the book's orders and levels alone. It counts what
 //! it could not do as the venue said.
 
+mod counted;
+
 use dbn::{Action, Side, UNDEF_PRICE};
 use wirebook_model::{StaleReason, VenueEvent};
 
@@ -31,6 +33,15 @@ pub(crate) struct Edit<'a> {
 impl Edit<'_> {
     /// Applies `event`; events that are no book's (packet, state, status, …) do nothing.
     pub(crate) fn apply(mut self, event: &VenueEvent) -> Lines {
+        if self.tables.queued {
+            self.apply_queued(event);
+        } else {
+            self.apply_counted(event);
+        }
+        self.lines
+    }
+
+    fn apply_queued(&mut self, event: &VenueEvent) {
         match *event {
             VenueEvent::Clear => self.clear(),
             VenueEvent::Add { order_id, side, price, size } => {
@@ -67,7 +78,6 @@ impl Edit<'_> {
             | VenueEvent::Definition(_)
             | VenueEvent::Imbalance(_) => {}
         }
-        self.lines
     }
 
     fn clear(&mut self) {
@@ -237,9 +247,7 @@ impl Edit<'_> {
 
     fn resting(&self, order_id: u64) -> Option<(u32, Terms)> {
         let order = self.tables.find(self.number, order_id)?;
-        let level = self.tables.level_of(order);
-        let size = self.tables.orders[order].size;
-        Some((order, Terms { side: level.side, price: level.price, size }))
+        Some((order, self.tables.terms_of(order)))
     }
 
     /// The terms of an order, where they are some.

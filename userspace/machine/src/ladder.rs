@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use wirebook_hugevec::{HugeVec, HugeVecError};
+use wirebook_hugevec::{HugeVec, HugeVecError, prefetch};
 use zerocopy::FromZeros;
 
 /// Rungs in the smallest extent: two cache lines.
@@ -178,6 +178,12 @@ impl RungPool {
     pub(crate) fn release(&mut self, ladder: &mut Ladder) {
         self.give_back(ladder);
         *ladder = Ladder::default();
+    }
+
+    /// Asks the processor for the best rungs.
+    #[inline]
+    pub(crate) fn prefetch_best(&self, ladder: &Ladder) {
+        prefetch(&self.rungs, (ladder.start + ladder.len).saturating_sub(1) as usize);
     }
 
     /// The rungs of a ladder that may name any: `None` where it names none that it can have.

@@ -65,6 +65,7 @@ impl Books {
     /// [`LimitsError`] where the host has no memory for a second set of tables.
     pub fn emptied(&self) -> Result<Self, LimitsError> {
         let mut empty = Self::new(self.limits)?;
+        empty.tables.queued = self.tables.queued;
         empty.channels = self.channels.clone();
         empty.counters = self.counters;
         for (book, number) in self.books.iter().zip(0..) {

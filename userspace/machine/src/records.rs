@@ -46,15 +46,25 @@ impl Default for Channel {
 impl Channel {
     /// `ts_recv` less the venue's sending time (or `ts_event` where it tells none), as far as
     /// 32 bits hold it.
-    fn ts_in_delta(&self, ts_event: u64) -> i32 {
+    #[inline]
+    pub(crate) fn ts_in_delta(&self, ts_event: u64) -> i32 {
         let Packet { ts_recv, ts_sent, .. } = self.packet;
         let from = if ts_sent == 0 { ts_event } else { ts_sent };
-        let delta = i128::from(ts_recv) - i128::from(from);
-        delta.clamp(i128::from(i32::MIN), i128::from(i32::MAX)) as i32
+        match ts_recv.checked_sub(from) {
+            Some(later) => i32::try_from(later).unwrap_or(i32::MAX),
+            None => i32::try_from(from - ts_recv).map_or(i32::MIN, |earlier| -earlier),
+        }
     }
 }
 
-pub(crate) fn mbo(channel: &Channel, header: &EventHeader, line: &Line, flags: u8) -> MboMsg {
+#[inline]
+pub(crate) fn mbo(
+    channel: &Channel,
+    header: &EventHeader,
+    line: &Line,
+    flags: u8,
+    ts_in_delta: i32,
+) -> MboMsg {
     MboMsg {
         hd: record_header::<MboMsg>(rtype::MBO, channel, header),
         order_id: line.order_id,
@@ -65,7 +75,7 @@ pub(crate) fn mbo(channel: &Channel, header: &EventHeader, line: &Line, flags: u
         action: line.action as u8 as c_char,
         side: line.side as u8 as c_char,
         ts_recv: channel.packet.ts_recv,
-        ts_in_delta: channel.ts_in_delta(header.ts_event),
+        ts_in_delta,
         sequence: header.sequence as u32,
     }
 }

@@ -58,10 +58,11 @@ impl Books {
         for extent in self.tables.rungs.free_extents() {
             put(bytes, &SavedExtent::of(Some(extent)));
         }
+        let counted = self.counted();
         for book in &self.books {
             put(bytes, &SavedBook::of(book));
             for ladder in &book.ladders {
-                self.save_side(ladder, bytes);
+                self.save_side(ladder, &counted, bytes);
             }
         }
         let length_bytes = bytes.len() - start + CHECKSUM_BYTES;
@@ -81,6 +82,7 @@ impl Books {
         let mut reader = Reader::new(bytes)?;
         let totals: Totals = reader.take()?;
         let mut books = Self::new(limits)?;
+        books.tables.queued = totals.queued.get() != 0;
         books.check_room(&totals)?;
         for channel in books.channels.iter_mut() {
             *channel = reader.take::<SavedChannel>()?.channel().ok_or_else(|| {
@@ -112,10 +114,26 @@ impl Books {
             levels: count(levels),
             rungs: count(self.tables.rungs.fresh()),
             free_extents: count(self.tables.rungs.free_extents().count()),
+            queued: U32::new(self.tables.queued.into()),
         }
     }
 
-    fn save_side(&self, ladder: &Ladder, bytes: &mut Vec<u8>) {
+    /// The orders that stand in no queue, each behind its level's number: those of a level together, by
+    /// id.
+    fn counted(&self) -> Vec<(u32, u64, u32)> {
+        if self.tables.queued {
+            return Vec::new();
+        }
+        let of = |order| {
+            let entry = &self.tables.orders[order];
+            (entry.level, entry.id, entry.size)
+        };
+        let mut counted: Vec<_> = self.tables.index.orders().map(of).collect();
+        counted.sort_unstable();
+        counted
+    }
+
+    fn save_side(&self, ladder: &Ladder, counted: &[(u32, u64, u32)], bytes: &mut Vec<u8>) {
         for rung in self.tables.rungs.rungs(ladder) {
             let level = &self.tables.levels[rung.level];
             put(
@@ -126,9 +144,15 @@ impl Books {
                     orders: level.orders.into(),
                 },
             );
+            let from = counted.partition_point(|&(level, ..)| level < rung.level);
+            for &(_, id, size) in
+                counted[from..].iter().take_while(|(level, ..)| *level == rung.level)
+            {
+                put(bytes, &SavedOrder { id: id.into(), size: size.into() });
+            }
             // A queue that meets itself ends where its level says.
             let mut next = level.first;
-            for _ in 0..level.orders {
+            for _ in 0..if self.tables.queued { level.orders } else { 0 } {
                 let order = &self.tables.orders[next];
                 put(bytes, &SavedOrder { id: order.id.into(), size: order.size.into() });
                 next = order.behind;
@@ -251,7 +275,13 @@ impl Books {
                 let found = format!("order {id} again in book {number}");
                 return Err(inconsistent("each order once in its book", found));
             }
-            self.tables.place(number, ladders, id, Terms { side, price, size }).map_err(more)?;
+            let terms = Terms { side, price, size };
+            match self.tables.queued {
+                true => self.tables.place(number, ladders, id, terms).map_err(more)?,
+                false => {
+                    self.tables.count_in(number, ladders, id, terms).map_err(more)?;
+                }
+            }
         }
         Ok(())
     }

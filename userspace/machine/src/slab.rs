@@ -5,7 +5,7 @@
 
 use std::ops;
 
-use wirebook_hugevec::{HugeVec, HugeVecError};
+use wirebook_hugevec::{HugeVec, HugeVecError, prefetch};
 use zerocopy::FromZeros;
 
 /// The index of no item.
@@ -67,6 +67,12 @@ impl<T: FromZeros + Copy> Slab<T> {
     /// The item at `index`, where one was ever put there.
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
         (index != NIL && (index as usize) < self.fresh).then(|| &self.items[index as usize])
+    }
+
+    /// Asks the processor for an item, whatever the index.
+    #[inline]
+    pub(crate) fn prefetch(&self, index: u32) {
+        prefetch(&self.items, index as usize);
     }
 
     /// One past the greatest index that was ever taken.

@@ -73,7 +73,8 @@ impl Books {
         let doubt = if core.state == BookState::Live { 0 } else { flags::MAYBE_BAD_BOOK };
         let end = if snapshot.next.is_none() { flags::LAST } else { 0 };
         let flags = flags::SNAPSHOT | doubt | line.flags | end;
-        Some(records::mbo(&channel, &header, &line, flags))
+        let ts_in_delta = channel.ts_in_delta(header.ts_event);
+        Some(records::mbo(&channel, &header, &line, flags, ts_in_delta))
     }
 
     fn fingerprint(&self, number: u32) -> Fingerprint {
@@ -122,8 +123,9 @@ impl Place {
                 return Some(Line::order(Action::Add, entry.id, terms(entry.size)));
             }
             self.level += 1;
-            if level.aggregate > 0 {
-                return Some(Line::level(Action::Add, terms(level.aggregate)));
+            let aggregate = book.tables.aggregate(level);
+            if aggregate > 0 {
+                return Some(Line::level(Action::Add, terms(aggregate)));
             }
         }
     }

@@ -4,7 +4,6 @@
 //! tables in which every order, level and rung is either a whole book's or free, and the numbers
 //! of the books that are not whole. Whatever links say, each walk ends and none leads outside.
 
-use crate::index::Key;
 use crate::ladder::{Ladder, Rung};
 use crate::side::RestingSide;
 use crate::slab::NIL;
@@ -22,41 +21,62 @@ impl Tables {
             levels: vec![false; self.levels.end()],
             units: vec![false; self.rungs.units()],
         };
+        let counted = self.counted();
+        let is_whole = |book, ladders| self.is_whole(book, ladders, &counted);
         let torn = books
-            .filter(|&(book, ladders)| !(self.is_whole(book, ladders) && held.take(self, ladders)))
+            .filter(|&(book, ladders)| !(is_whole(book, ladders) && held.take(self, ladders)))
             .map(|(book, _)| book)
             .collect();
+        if !self.queued {
+            for order in self.index.orders() {
+                let level = self.orders[order].level;
+                held.orders[order as usize] = held.levels.get(level as usize) == Some(&true);
+            }
+        }
         self.orders.free_all_but(&held.orders);
         self.levels.free_all_but(&held.levels);
         self.rungs.free_all_but(&held.units);
-        let orders = &self.orders;
-        self.index.retain(|Key { id, .. }, order| {
-            held.orders.get(order as usize) == Some(&true) && orders[order].id == id
-        });
+        self.index.clear();
+        for (order, _) in (0..).zip(held.orders).filter(|&(_, held)| held) {
+            let entry = &self.orders[order];
+            self.index.insert(entry.book, entry.id, order);
+        }
         torn
     }
 
     /// True where all that the book holds is linked as it should be.
-    fn is_whole(&self, book: u32, ladders: &Ladders) -> bool {
+    fn is_whole(&self, book: u32, ladders: &Ladders, counted: &[Counted]) -> bool {
         RestingSide::BOTH.into_iter().all(|side| {
             self.rungs.checked_rungs(&ladders[side as usize]).is_some_and(|rungs| {
                 rungs.is_sorted_by(|worse, better| worse.rank < better.rank)
-                    && rungs.iter().all(|rung| self.is_whole_level(book, side, rung))
+                    && rungs.iter().all(|rung| self.is_whole_level(book, side, rung, counted))
             })
         })
     }
 
     /// The walk ends: an order that came twice would have to name two orders ahead of it.
-    fn is_whole_level(&self, book: u32, side: RestingSide, rung: &Rung) -> bool {
+    fn is_whole_level(
+        &self,
+        book: u32,
+        side: RestingSide,
+        rung: &Rung,
+        counted: &[Counted],
+    ) -> bool {
         let Some(level) = self.levels.get(rung.level) else { return false };
-        if (level.side, side.rank(level.price)) != (side, rung.rank) || level.is_empty() {
+        if side.rank(level.price) != rung.rank || level.is_empty() {
             return false;
+        }
+        if !self.queued {
+            let Counted { orders, size, of } = counted[rung.level as usize];
+            let is_own = orders == 0 || of == (book, side);
+            let size = size.saturating_add(level.aggregate.into());
+            return is_own && (orders, size) == (level.orders, level.size);
         }
         let (mut ahead, mut next) = (NIL, level.first);
         let (mut orders, mut size) = (0, u64::from(level.aggregate));
         while next != NIL {
             let Some(order) = self.orders.get(next) else { return false };
-            let linked = (order.level, order.ahead) == (rung.level, ahead);
+            let linked = (order.side, order.level, order.ahead) == (side, rung.level, ahead);
             if !linked || order.size == 0 || self.find(book, order.id) != Some(next) {
                 return false;
             }
@@ -65,6 +85,38 @@ impl Tables {
             (ahead, next) = (next, order.behind);
         }
         (ahead, orders, size) == (level.last, level.orders, level.size)
+    }
+}
+
+/// The orders of a level that stand in no queue.
+#[derive(Clone, Copy)]
+struct Counted {
+    orders: u32,
+    size: u64,
+    /// The book and side of all of them.
+    of: (u32, RestingSide),
+}
+
+impl Tables {
+    /// What the orders say of each level, where levels only count them: a level that orders of two books
+    /// or sides name is no level.
+    fn counted(&self) -> Vec<Counted> {
+        if self.queued {
+            return Vec::new();
+        }
+        let none = Counted { orders: 0, size: 0, of: (0, RestingSide::Bid) };
+        let mut counted = vec![none; self.levels.end()];
+        for entry in self.index.orders().filter_map(|order| self.orders.get(order)) {
+            let Some(level) = counted.get_mut(entry.level as usize) else { continue };
+            let of = (entry.book, entry.side);
+            if level.orders > 0 && level.of != of {
+                level.size = u64::MAX;
+            }
+            level.orders = level.orders.saturating_add(1);
+            level.size = level.size.saturating_add(entry.size.into());
+            level.of = of;
+        }
+        counted
     }
 }
 

@@ -1,31 +1,34 @@
 //! The tables that all books of a shard share: orders, levels, rungs and the order index.
 //!
-//! An order knows its level, and a level its side and price, so an order that is executed, reduced
+//! An order knows its level and side, and a level its price, so an order that is executed, reduced
 //! or deleted costs one look-up and no search. The orders of a level are a doubly linked list in
 //! the order of their priority.
 
 use wirebook_hugevec::HugeVecError;
 use zerocopy::FromZeros;
 
-use crate::index::{Index, Key};
 use crate::ladder::{Ladder, Rung, RungPool};
+use crate::order_index::OrderIndex;
 use crate::side::RestingSide;
 use crate::slab::{NIL, Slab};
 
-/// A resting order. Its links name its neighbours in the queue of its level.
+/// A resting order: half a cache line. Its links name its neighbours in the queue of its level.
 #[derive(Clone, Copy, FromZeros)]
-#[repr(C)]
+#[repr(C, align(32))]
 pub(crate) struct OrderEntry {
     pub(crate) id: u64,
     pub(crate) size: u32,
     pub(crate) level: u32,
     pub(crate) ahead: u32,
     pub(crate) behind: u32,
+    /// Number of its book.
+    pub(crate) book: u32,
+    pub(crate) side: RestingSide,
 }
 
-/// A price level that holds orders, an aggregated size, or both.
+/// A price level that holds orders, an aggregated size, or both: half a cache line.
 #[derive(Clone, Copy, FromZeros)]
-#[repr(C)]
+#[repr(C, align(32))]
 pub(crate) struct LevelEntry {
     pub(crate) price: i64,
     /// All sizes at this price together.
@@ -36,7 +39,6 @@ pub(crate) struct LevelEntry {
     pub(crate) orders: u32,
     pub(crate) first: u32,
     pub(crate) last: u32,
-    pub(crate) side: RestingSide,
 }
 
 impl LevelEntry {
@@ -57,7 +59,9 @@ pub(crate) struct Tables {
     pub(crate) orders: Slab<OrderEntry>,
     pub(crate) levels: Slab<LevelEntry>,
     pub(crate) rungs: RungPool,
-    pub(crate) index: Index,
+    pub(crate) index: OrderIndex,
+    /// Orders stand in the queues of their levels; else levels only count them.
+    pub(crate) queued: bool,
 }
 
 /// The two sides of one book; bids first.
@@ -70,7 +74,8 @@ impl Tables {
             orders: Slab::new(orders)?,
             levels: Slab::new(levels)?,
             rungs: RungPool::new(rungs)?,
-            index: Index::new(orders)?,
+            index: OrderIndex::new(orders)?,
+            queued: true,
         })
     }
 
@@ -84,12 +89,22 @@ impl Tables {
 
     /// The order `id` of the book numbered `book`.
     pub(crate) fn find(&self, book: u32, id: u64) -> Option<u32> {
-        self.index.get(Key { scope: book, id })
+        self.index.get(&self.orders, book, id)
     }
 
-    /// The level of a resting order.
-    pub(crate) fn level_of(&self, order: u32) -> &LevelEntry {
-        &self.levels[self.orders[order].level]
+    /// The terms of a resting order.
+    #[inline]
+    pub(crate) fn terms_of(&self, order: u32) -> Terms {
+        let OrderEntry { side, size, level, .. } = self.orders[order];
+        Terms { side, price: self.levels[level].price, size }
+    }
+
+    /// What a level says as one number: all of it where its orders are only counted.
+    pub(crate) fn aggregate(&self, level: &LevelEntry) -> u32 {
+        match self.queued {
+            true => level.aggregate,
+            false => u32::try_from(level.size).unwrap_or(u32::MAX),
+        }
     }
 
     /// Puts an order, whose id the book does not hold, at the end of its level.
@@ -104,10 +119,11 @@ impl Tables {
             return Err(LimitHit::Orders);
         }
         let level = self.level_at(ladders, terms.side, terms.price)?;
-        let entry = OrderEntry { id, size: terms.size, level, ahead: NIL, behind: NIL };
+        let Terms { side, size, .. } = terms;
+        let entry = OrderEntry { id, size, level, ahead: NIL, behind: NIL, book, side };
         let order = self.orders.take(entry).ok_or(LimitHit::Orders)?;
         self.link(order);
-        self.index.insert(Key { scope: book, id }, order);
+        self.index.insert(book, id, order);
         Ok(())
     }
 
@@ -115,6 +131,53 @@ impl Tables {
     pub(crate) fn remove(&mut self, book: u32, ladders: &mut Ladders, order: u32) {
         self.unlink(ladders, order);
         self.forget(book, order);
+    }
+
+    /// Counts an order, whose id the book does not hold, at its level, without a place in a queue.
+    pub(crate) fn count_in(
+        &mut self,
+        book: u32,
+        ladders: &mut Ladders,
+        id: u64,
+        terms: Terms,
+    ) -> Result<LevelChange, LimitHit> {
+        if self.orders.is_full() {
+            return Err(LimitHit::Orders);
+        }
+        let Terms { side, price, size } = terms;
+        let index = self.level_at(ladders, side, price)?;
+        let entry = OrderEntry { id, size, level: index, ahead: NIL, behind: NIL, book, side };
+        let order = self.orders.take(entry).ok_or(LimitHit::Orders)?;
+        self.index.insert(book, id, order);
+        let level = &mut self.levels[index];
+        let before = level.size;
+        level.size += u64::from(size);
+        level.orders += 1;
+        Ok(LevelChange { side, price, before, after: level.size })
+    }
+
+    /// Takes `size`, at most what it has, from an order that [`Tables::count_in`] counted, and the order
+    /// where nothing remains.
+    pub(crate) fn count_out(
+        &mut self,
+        book: u32,
+        ladders: &mut Ladders,
+        order: u32,
+        size: u32,
+    ) -> LevelChange {
+        let entry = &mut self.orders[order];
+        entry.size -= size;
+        let OrderEntry { side, level: index, size: left, .. } = *entry;
+        let level = &mut self.levels[index];
+        let (price, before) = (level.price, level.size);
+        level.size -= u64::from(size);
+        let after = level.size;
+        if left == 0 {
+            level.orders -= 1;
+            self.forget(book, order);
+            self.close_if_empty(ladders, side, index);
+        }
+        LevelChange { side, price, before, after }
     }
 
     /// Puts a resting order at the end of the level of its new terms. Where that level cannot be
@@ -133,6 +196,7 @@ impl Tables {
         let entry = &mut self.orders[order];
         entry.size = terms.size;
         entry.level = level;
+        entry.side = terms.side;
         self.link(order);
         Ok(())
     }
@@ -158,12 +222,15 @@ impl Tables {
         let level = &mut self.levels[index];
         let before = std::mem::replace(&mut level.aggregate, terms.size);
         level.size = level.size - u64::from(before) + u64::from(terms.size);
-        self.close_if_empty(ladders, index);
+        self.close_if_empty(ladders, terms.side, index);
         Ok(before)
     }
 
     /// Empties one side of a book.
     pub(crate) fn clear(&mut self, book: u32, ladders: &mut Ladders, side: RestingSide) {
+        if !self.queued {
+            self.forget_counted(book, side);
+        }
         let ladder = &mut ladders[side as usize];
         for at in 0..self.rungs.rungs(ladder).len() {
             let level = self.rungs.rungs(ladder)[at].level;
@@ -176,6 +243,21 @@ impl Tables {
             self.levels.give_back(level);
         }
         self.rungs.release(ladder);
+    }
+
+    /// Forgets the orders of a side that stand in no queue. Takes a step for each place of the index.
+    #[cold]
+    fn forget_counted(&mut self, book: u32, side: RestingSide) {
+        let mut at = 0;
+        while let Some((order, next)) = self.index.next_order(at) {
+            let entry = &self.orders[order];
+            if (entry.book, entry.side) == (book, side) {
+                // What the removal moves here is looked at next.
+                self.forget(book, order);
+            } else {
+                at = next;
+            }
+        }
     }
 
     /// The level at a price, opened where there is none yet.
@@ -191,8 +273,7 @@ impl Tables {
             Ok(at) => return Ok(self.rungs.rungs(ladder)[at].level),
             Err(at) => at,
         };
-        let entry =
-            LevelEntry { price, size: 0, aggregate: 0, orders: 0, first: NIL, last: NIL, side };
+        let entry = LevelEntry { price, size: 0, aggregate: 0, orders: 0, first: NIL, last: NIL };
         let level = self.levels.take(entry).ok_or(LimitHit::Levels)?;
         match self.rungs.insert(ladder, at, Rung { rank, level }) {
             Ok(()) => Ok(level),
@@ -203,13 +284,13 @@ impl Tables {
         }
     }
 
-    fn close_if_empty(&mut self, ladders: &mut Ladders, index: u32) {
+    fn close_if_empty(&mut self, ladders: &mut Ladders, side: RestingSide, index: u32) {
         let level = &self.levels[index];
         if !level.is_empty() {
             return;
         }
-        let ladder = &mut ladders[level.side as usize];
-        if let Ok(at) = self.rungs.search(ladder, level.side.rank(level.price)) {
+        let ladder = &mut ladders[side as usize];
+        if let Ok(at) = self.rungs.search(ladder, side.rank(level.price)) {
             self.rungs.remove(ladder, at);
         }
         self.levels.give_back(index);
@@ -247,13 +328,22 @@ impl Tables {
         } else {
             self.orders[entry.behind].ahead = entry.ahead;
         }
-        self.close_if_empty(ladders, entry.level);
+        self.close_if_empty(ladders, entry.side, entry.level);
     }
 
     fn forget(&mut self, book: u32, order: u32) {
-        self.index.remove(Key { scope: book, id: self.orders[order].id });
+        self.index.remove(book, self.orders[order].id, order);
         self.orders.give_back(order);
     }
+}
+
+/// What became of a level's size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LevelChange {
+    pub(crate) side: RestingSide,
+    pub(crate) price: i64,
+    pub(crate) before: u64,
+    pub(crate) after: u64,
 }
 
 /// Where and how much something rests.

@@ -202,7 +202,7 @@ fn errors_say_what_was_expected_and_found() {
     };
     let magic = changed(0, b'X');
     assert!(magic.contains("57, 42, 4b") && magic.contains("58, 42, 4b"), "{magic}");
-    assert_eq!(changed(8, 9), "expected saved books of version 1, found version 9");
+    assert_eq!(changed(8, 9), "expected saved books of version 2, found version 9");
     // From the end: checksum 4; order 12 (size last), level 16, the same before.
     let end = 1_000 - 4;
     let twice = "expected each order once in its book in the saved books, \

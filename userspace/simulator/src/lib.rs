@@ -1,7 +1,7 @@
 //! An exchange in a box: a Nasdaq-like market as ITCH 5.0 over MoldUDP64, and what goes wrong with it.
 //!
 //! Arrives: a seed and a size, or the flow of another exchange. Leaves: ITCH messages ([`Market`],
-//! [`Transcoder`]), packets of them ([`Packets`]), what lines A and B make of those ([`Faults`]),
+//! [`Day`] for one of full size, [`Transcoder`]), packets of them ([`Packets`]), what lines A and B make of those ([`Faults`]),
 //! Ethernet frames ([`Line`]) and the records of a pcap file ([`pcap`]), and the answers of the
 //! exchange's servers ([`RetransmitServer`], [`GlimpseSession`]) from what it has said so far
 //! ([`Exchange`]); each with its time, so that a player can pace by it.
@@ -29,6 +29,7 @@
 
 mod book;
 mod chance;
+mod day;
 mod exchange;
 mod faults;
 mod flow;
@@ -50,6 +51,7 @@ pub mod pcap;
 
 pub use book::{ExpectedBook, ExpectedLevel};
 pub use chance::Chance;
+pub use day::{Day, DayConfig, DayError, Layout};
 pub use exchange::Exchange;
 pub use faults::{BurstLoss, Delivery, FaultCounts, Faults, LineFaults, REPEATED_PACKETS};
 pub use frame::Line;

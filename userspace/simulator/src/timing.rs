@@ -21,6 +21,7 @@ const DAY: [(u64, u64); 5] = [(0, 0), (100, 100), (180, 300), (940, 860), (1_000
 pub(crate) struct Timing {
     messages: u64,
     duration_ns: u64,
+    start_ns: u64,
     /// Messages timed so far.
     said: u64,
     offset_ns: u64,
@@ -29,19 +30,30 @@ pub(crate) struct Timing {
 
 impl Timing {
     pub(crate) fn new(messages: u64, duration_ns: u64) -> Self {
-        Self { messages, duration_ns, said: 0, offset_ns: 0, left_in_burst: 0 }
+        Self { messages, duration_ns, start_ns: 0, said: 0, offset_ns: 0, left_in_burst: 0 }
+    }
+
+    /// The same times, so much later.
+    pub(crate) fn after(self, start_ns: u64) -> Self {
+        Self { start_ns, offset_ns: start_ns, ..self }
+    }
+
+    /// The next message begins a burst whose length its caller knows.
+    pub(crate) fn begin_burst(&mut self) {
+        self.offset_ns = self.offset_ns.max(self.start_ns + self.due_ns(self.said));
+        self.left_in_burst = u32::MAX;
     }
 
     /// The next message's time, nanoseconds after the first one's; never less than the last one's.
     pub(crate) fn next_offset_ns(&mut self, rng: &mut Pcg64) -> u64 {
         if self.left_in_burst == 0 {
-            self.offset_ns = self.offset_ns.max(self.due_ns(self.said));
+            self.offset_ns = self.offset_ns.max(self.start_ns + self.due_ns(self.said));
             self.left_in_burst = burst_messages(rng);
         } else {
             let even_gap_ns = self.duration_ns / self.messages.max(1);
             self.offset_ns += rng.random_range(0..=even_gap_ns.min(IN_BURST_NS_MAX));
         }
-        self.offset_ns = self.offset_ns.min(self.duration_ns);
+        self.offset_ns = self.offset_ns.min(self.start_ns + self.duration_ns);
         self.left_in_burst -= 1;
         self.said += 1;
         self.offset_ns

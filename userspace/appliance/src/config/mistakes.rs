@@ -3,7 +3,7 @@
 //! Arrives: a configuration that has been read. Leaves: the first mistake in it, with its place, what
 //! was expected and what was found.
 
-use super::{Config, LINES_MAX, LimitsConfig, LineConfig, WorkerConfig};
+use super::{BooksKept, Config, LINES_MAX, LimitsConfig, LineConfig, WorkerConfig};
 use std::collections::{HashMap, HashSet};
 
 /// The longest name of a worker, a channel or a line: of two of them and a counter's own name there is
@@ -52,12 +52,19 @@ impl Config {
         if let Some(mistake) = mistake_in_slots(&slots) {
             return Some(mistake);
         }
-        let LimitsConfig { instruments, orders, levels } = self.limits;
+        let LimitsConfig { instruments, orders, levels, books } = self.limits;
         for (name, limit) in [("instruments", instruments), ("orders", orders), ("levels", levels)]
         {
             if limit == 0 || limit > 1 << 30 {
                 return Some(format!("limits.{name}: expected 1 to 2^30, found {limit}"));
             }
+        }
+        if books == BooksKept::Levels && !self.check.shadow.is_empty() {
+            return Some(
+                "check.shadow: expected books of orders, which the model is compared with, found \
+                 limits.books = \"levels\""
+                    .into(),
+            );
         }
         None
     }

@@ -18,7 +18,7 @@ use wirebook::repair::{RepairCounters, Repairs};
 use wirebook::router::Router;
 use wirebook::samples::ShardProbes;
 use wirebook::shard::Shard;
-use wirebook::stages::{Output, RingMailbox, ShardStage};
+use wirebook::stages::{Batch, Output, RingMailbox, ShardStage};
 use wirebook::stream::StreamHistograms;
 use wirebook::worker::Worker;
 use wirebook_feed::{Policy, SnapshotPolicy};
@@ -139,7 +139,7 @@ impl Venue {
             probes: ShardProbes { shard: probe().0, machines: Vec::new() },
             progress: Progress::default(),
             idle: Idle::SpinThenYield,
-            bad_slots: 0,
+            batch: Batch::default(),
             changes: handover().1,
             incidents: incidents(0, Vec::new()).0,
             refresh: None,

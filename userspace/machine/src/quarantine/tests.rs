@@ -126,7 +126,16 @@ const TEARS: [(&str, Tear); 15] = [
         b.books[TORN as usize].ladders = b.books[2].ladders;
     }),
     ("an order that no one holds", |b, level, _| {
-        let entry = crate::tables::OrderEntry { id: 9, size: 1, level, ahead: 0, behind: 0 };
+        let side = RestingSide::Bid;
+        let entry = crate::tables::OrderEntry {
+            id: 9,
+            size: 1,
+            level,
+            ahead: 0,
+            behind: 0,
+            book: TORN,
+            side,
+        };
         b.tables.orders.take(entry).unwrap();
     }),
     ("a place given back twice", |b, level, order| {

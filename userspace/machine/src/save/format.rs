@@ -28,6 +28,8 @@ pub(super) struct Totals {
     pub(super) rungs: U32,
     /// Free extents.
     pub(super) free_extents: U32,
+    /// 1 where orders stand in queues, 0 where levels only count them.
+    pub(super) queued: U32,
 }
 
 #[derive(FromBytes, IntoBytes, Immutable, Unaligned)]
@@ -158,6 +160,6 @@ mod tests {
             size_of::<SavedLevel>(),
             size_of::<SavedOrder>(),
         ];
-        assert_eq!((VERSION, sizes), (1, [20, 20, 29, 112, 5, 130, 16, 12]));
+        assert_eq!((VERSION, sizes), (2, [20, 24, 29, 112, 5, 130, 16, 12]));
     }
 }

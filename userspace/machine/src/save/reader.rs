@@ -9,7 +9,7 @@ use crate::books::LimitsError;
 pub(super) const MAGIC: [u8; 8] = *b"WBKBOOKS";
 
 /// The version of the layout. A layout that changes, a counter among them, is another one.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Bytes of the checksum at the end.
 pub(super) const CHECKSUM_BYTES: usize = size_of::<u32>();

@@ -5,7 +5,6 @@ use wirebook_model::EventHeader;
 
 use super::*;
 use crate::books::{Books, Limits};
-use crate::index::Key;
 use crate::slab::NIL;
 use crate::tables::LevelEntry;
 
@@ -83,7 +82,10 @@ fn a_broken_book_is_found_at_the_next_event() {
             let order = pair.order(4);
             pair.books.tables.orders[order].size -= 1;
         }),
-        ("order 3 looked up", |pair| pair.books.tables.index.remove(Key { scope: 0, id: 3 })),
+        ("order 3 looked up", |pair| {
+            let order = pair.order(3);
+            pair.books.tables.index.remove(0, 3, order);
+        }),
     ];
     for (says, break_it) in breaks {
         let mut pair = Pair::new();

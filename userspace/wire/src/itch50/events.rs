@@ -11,11 +11,12 @@ use crate::message::view;
 use crate::status::{
     instrument_status, market_phase, price_statistic, price_statistic_at, reason, short_sale,
 };
+use wirebook_model::dbn::flags::LAST;
 use wirebook_model::dbn::{
     InstrumentClass, StatType, StatusAction, StatusReason, TriState, UNDEF_PRICE, UNDEF_TIMESTAMP,
 };
 use wirebook_model::{
-    ALL_INSTRUMENTS, Definition, EventHeader, EventSink, Imbalance, Side, Symbol, UnixNanos,
+    ALL_INSTRUMENTS, Definition, Event, EventHeader, EventSink, Imbalance, Side, Symbol, UnixNanos,
     VenueEvent,
 };
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
@@ -34,15 +35,17 @@ pub struct Decoder {
     counters: DecoderCounters,
 }
 
-/// What every message starts with.
+/// What every message starts with. The tracking number, 16 bits, and the timestamp, 48, are one load.
 #[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Start {
     _message_type: u8,
     stock_locate: U16,
-    _tracking_number: U16,
-    timestamp: U48,
+    tracking_and_timestamp: U64,
 }
+
+/// The timestamp in it.
+const TIMESTAMP: u64 = (1 << 48) - 1;
 
 impl Decoder {
     pub(crate) fn new(channel: u8) -> Self {
@@ -65,8 +68,96 @@ impl Decoder {
     }
 
     /// Gives the events of `bytes`, one message with this `sequence`, to `out`.
+    ///
+    /// One look at the type leads to one view and one event: what comes with every order is told
+    /// apart here, and nowhere else.
     #[inline]
     pub fn decode(&mut self, bytes: &[u8], sequence: u64, out: &mut impl EventSink) -> Decoded {
+        match bytes.first() {
+            Some(b'A') => self.one(bytes, sequence, out, |m: &AddOrder| {
+                Some(VenueEvent::Add {
+                    order_id: m.order_reference_number.get(),
+                    side: order_side(m.buy_sell_indicator)?,
+                    price: m.price.to_fixed(),
+                    size: m.shares.get(),
+                })
+            }),
+            Some(b'D') => self.one(bytes, sequence, out, |m: &OrderDelete| {
+                Some(VenueEvent::Delete { order_id: m.order_reference_number.get() })
+            }),
+            Some(b'U') => self.one(bytes, sequence, out, |m: &OrderReplace| {
+                Some(VenueEvent::Replace {
+                    order_id: m.original_order_reference_number.get(),
+                    new_order_id: m.new_order_reference_number.get(),
+                    price: m.price.to_fixed(),
+                    size: m.shares.get(),
+                })
+            }),
+            Some(b'E') => self.one(bytes, sequence, out, |m: &OrderExecuted| {
+                Some(VenueEvent::Execute {
+                    order_id: m.order_reference_number.get(),
+                    size: m.executed_shares.get(),
+                    price: UNDEF_PRICE,
+                    match_id: m.match_number.get(),
+                    printable: true,
+                })
+            }),
+            Some(b'X') => self.one(bytes, sequence, out, |m: &OrderCancel| {
+                Some(VenueEvent::Reduce {
+                    order_id: m.order_reference_number.get(),
+                    size: m.canceled_shares.get(),
+                })
+            }),
+            Some(b'F') => self.one(bytes, sequence, out, |m: &AddOrderWithMpid| {
+                Some(VenueEvent::Add {
+                    order_id: m.order_reference_number.get(),
+                    side: order_side(m.buy_sell_indicator)?,
+                    price: m.price.to_fixed(),
+                    size: m.shares.get(),
+                })
+            }),
+            Some(b'P') => {
+                self.one(bytes, sequence, out, |m: &NonCrossTrade| Some(non_cross_trade(m)))
+            }
+            Some(b'C') => self.one(bytes, sequence, out, |m: &OrderExecutedWithPrice| {
+                Some(VenueEvent::Execute {
+                    order_id: m.order_reference_number.get(),
+                    size: m.executed_shares.get(),
+                    price: m.execution_price.to_fixed(),
+                    match_id: m.match_number.get(),
+                    printable: yes_or_no(m.printable)?,
+                })
+            }),
+            _ => self.decode_rare(bytes, sequence, out),
+        }
+    }
+
+    /// A message of one instrument that is one event: `body`, or malformed where that is none.
+    #[inline]
+    fn one<M: FromBytes + Immutable + KnownLayout + Unaligned>(
+        &mut self,
+        bytes: &[u8],
+        sequence: u64,
+        out: &mut impl EventSink,
+        body: impl FnOnce(&M) -> Option<VenueEvent>,
+    ) -> Decoded {
+        let (Ok((message, grown)), Ok(start)) = (M::ref_from_prefix(bytes), view(bytes)) else {
+            return Decoded::Malformed;
+        };
+        self.counters.grown_messages += u64::from(!grown.is_empty());
+        let header = EventHeader { flags: LAST, ..self.header(start, sequence) };
+        match body(message) {
+            Some(body) if header.instrument_id != ALL_INSTRUMENTS => {
+                out.event(&Event { header, body });
+                Decoded::Known
+            }
+            _ => Decoded::Malformed,
+        }
+    }
+
+    /// What does not come with every order: kept out of the hot path's code.
+    #[inline(never)]
+    fn decode_rare(&mut self, bytes: &[u8], sequence: u64, out: &mut impl EventSink) -> Decoded {
         let (message, start) = match Message::parse(bytes).and_then(|m| Ok((m, view(bytes)?))) {
             Ok(found) => found,
             Err(error) => return error.into(),
@@ -80,7 +171,7 @@ impl Decoder {
         } else if header.instrument_id == ALL_INSTRUMENTS {
             return Decoded::Malformed;
         }
-        match self.emit(message, &mut Emitter::new(header, out)) {
+        match self.emit_rare(message, &mut Emitter::new(header, out)) {
             Some(()) => Decoded::Known,
             None => Decoded::Malformed,
         }
@@ -99,65 +190,10 @@ impl Decoder {
 
     #[inline]
     fn ts_event(&self, start: &Start) -> UnixNanos {
-        self.midnight.saturating_add(start.timestamp.get())
+        self.midnight.saturating_add(start.tracking_and_timestamp.get() & TIMESTAMP)
     }
 
     /// `None`, before any event, where a field holds what its meaning rules out.
-    #[inline]
-    fn emit(&mut self, message: Message<'_>, out: &mut Emitter<'_, impl EventSink>) -> Option<()> {
-        match message {
-            Message::AddOrder(m) => out.last(VenueEvent::Add {
-                order_id: m.order_reference_number.get(),
-                side: order_side(m.buy_sell_indicator)?,
-                price: m.price.to_fixed(),
-                size: m.shares.get(),
-            }),
-            Message::AddOrderWithMpid(m) => out.last(VenueEvent::Add {
-                order_id: m.order_reference_number.get(),
-                side: order_side(m.buy_sell_indicator)?,
-                price: m.price.to_fixed(),
-                size: m.shares.get(),
-            }),
-            Message::OrderExecuted(m) => out.last(VenueEvent::Execute {
-                order_id: m.order_reference_number.get(),
-                size: m.executed_shares.get(),
-                price: UNDEF_PRICE,
-                match_id: m.match_number.get(),
-                printable: true,
-            }),
-            Message::OrderExecutedWithPrice(m) => out.last(VenueEvent::Execute {
-                order_id: m.order_reference_number.get(),
-                size: m.executed_shares.get(),
-                price: m.execution_price.to_fixed(),
-                match_id: m.match_number.get(),
-                printable: yes_or_no(m.printable)?,
-            }),
-            Message::OrderCancel(m) => out.last(VenueEvent::Reduce {
-                order_id: m.order_reference_number.get(),
-                size: m.canceled_shares.get(),
-            }),
-            Message::OrderDelete(m) => {
-                out.last(VenueEvent::Delete { order_id: m.order_reference_number.get() });
-            }
-            Message::OrderReplace(m) => out.last(VenueEvent::Replace {
-                order_id: m.original_order_reference_number.get(),
-                new_order_id: m.new_order_reference_number.get(),
-                price: m.price.to_fixed(),
-                size: m.shares.get(),
-            }),
-            Message::NonCrossTrade(m) => out.last(non_cross_trade(m)),
-            Message::BrokenTrade(m) => out.last(VenueEvent::TradeBreak {
-                match_id: m.match_number.get(),
-                price: UNDEF_PRICE,
-                size: 0,
-            }),
-            rare => return self.emit_rare(rare, out),
-        }
-        Some(())
-    }
-
-    /// What does not come with every order: kept out of the hot path's code.
-    #[inline(never)]
     fn emit_rare(
         &mut self,
         message: Message<'_>,
@@ -185,6 +221,11 @@ impl Decoder {
             Message::IpoQuotingPeriodUpdate(m) => self.ipo_quoting(m, out),
             Message::LuldAuctionCollar(m) => auction_collar(m, out),
             Message::OperationalHalt(m) => operational_halt(m, out),
+            Message::BrokenTrade(m) => out.last(VenueEvent::TradeBreak {
+                match_id: m.match_number.get(),
+                price: UNDEF_PRICE,
+                size: 0,
+            }),
             Message::CrossTrade(m) => self.cross_trade(m, out),
             Message::NetOrderImbalanceIndicator(m) => {
                 let imbalance = self.imbalance(m);

@@ -1,0 +1,106 @@
+//! Our decoder and books on one thread: message by message, or a packet at a time.
+
+use crate::feed::Part;
+use wirebook_machine::{Books, Limits, LimitsError};
+use wirebook_model::{Event, EventSink};
+use wirebook_simulator::DayConfig;
+use wirebook_wire::{Decoded, Decoder, Protocol};
+
+/// A decoder and the books behind it.
+pub struct DecodedBooks {
+    decoder: Decoder,
+    books: Books,
+    /// The events of one packet.
+    events: Vec<Event>,
+}
+
+struct IntoEvents<'a>(&'a mut Vec<Event>);
+
+impl EventSink for IntoEvents<'_> {
+    #[inline]
+    fn event(&mut self, event: &Event) {
+        self.0.push(*event);
+    }
+}
+
+struct IntoBooks<'a>(&'a mut Books);
+
+impl EventSink for IntoBooks<'_> {
+    #[inline]
+    fn event(&mut self, event: &Event) {
+        self.0.apply(event, &mut ());
+    }
+}
+
+/// Limits with room for a day: a quarter more orders than it has at its peak.
+pub fn limits_of(day: &DayConfig) -> Limits {
+    let orders = day.live_orders as usize * 5 / 4 + 10_000;
+    let levels = orders.min(100 * usize::from(day.instruments) + 100_000);
+    Limits { instruments: usize::from(day.instruments), orders, levels }
+}
+
+impl DecodedBooks {
+    /// Books of these limits, empty.
+    ///
+    /// # Errors
+    /// Fails where the host has no such memory.
+    pub fn new(limits: Limits) -> Result<Self, LimitsError> {
+        Books::new(limits).map(Self::before)
+    }
+
+    /// The same, with books of levels alone.
+    ///
+    /// # Errors
+    /// Fails where the host has no such memory.
+    pub fn of_levels(limits: Limits) -> Result<Self, LimitsError> {
+        Books::of_levels(limits).map(Self::before)
+    }
+
+    fn before(books: Books) -> Self {
+        let decoder = Decoder::new(Protocol::Itch50, 0, wirebook_wire::Limits::default());
+        Self { decoder, books, events: Vec::with_capacity(1 << 10) }
+    }
+
+    /// The books.
+    pub fn books(&self) -> &Books {
+        &self.books
+    }
+
+    /// Takes messages as they come.
+    pub fn take(&mut self, part: &Part) {
+        let Self { decoder, books, .. } = self;
+        for packet in part.packets() {
+            let mut sequence = packet.sequence;
+            for message in packet.blocks.map_while(Result::ok) {
+                let decoded = decoder.decode(message, sequence, &mut IntoBooks(books));
+                assert!(decoded == Decoded::Known, "a generated day has known messages alone");
+                sequence += 1;
+            }
+        }
+    }
+
+    /// Takes a packet at a time: decodes all of it, and brings near what its later events need while it
+    /// applies the earlier ones.
+    pub fn take_ahead(&mut self, part: &Part) {
+        let Self { decoder, books, events } = self;
+        for packet in part.packets() {
+            events.clear();
+            let mut sequence = packet.sequence;
+            for message in packet.blocks.map_while(Result::ok) {
+                let decoded = decoder.decode(message, sequence, &mut IntoEvents(events));
+                assert!(decoded == Decoded::Known, "a generated day has known messages alone");
+                sequence += 1;
+            }
+            books.apply_all(events, &mut ());
+        }
+    }
+
+    /// Fails where a book is not whole: then less work was done than was to be measured.
+    pub fn assert_whole(&self) {
+        let counters = self.books.counters();
+        for (name, count) in counters.named() {
+            let is_expected = matches!(name, "events" | "packets" | "records");
+            assert!(is_expected || count == 0, "{name}: {count}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The same events for books of levels alone: an order counts at its level and has no place there.
+//!
+//! What leaves are the lines of levels, as of a venue that gives levels: a reader keeps the same levels
+//! from them, and learns of no order. A trade is told as ever; the fill and the cancel behind it are the
+//! level's new size.
+
+use dbn::{Action, Side, UNDEF_PRICE};
+use wirebook_model::VenueEvent;
+
+use super::Edit;
+use crate::lines::Line;
+use crate::tables::{LevelChange, Terms};
+
+impl Edit<'_> {
+    pub(super) fn apply_counted(&mut self, event: &VenueEvent) {
+        match *event {
+            VenueEvent::Add { order_id, side, price, size } => {
+                if let Some(terms) = self.terms(side, price, size) {
+                    self.count_new(order_id, terms);
+                }
+            }
+            VenueEvent::Modify { order_id, side, price, size } => {
+                self.recount(order_id, side, price, size);
+            }
+            VenueEvent::Execute { order_id, size, price, match_id, printable } => {
+                let printed = printable.then_some(match_id);
+                if let Some((order, before)) = self.reducible(order_id, size) {
+                    if let Some(match_id) = printed {
+                        let price = if price == UNDEF_PRICE { before.price } else { price };
+                        let aggressor = Terms { side: before.side.opposite(), price, size };
+                        self.lines.push(Line::order(Action::Trade, match_id, aggressor));
+                        self.traded(aggressor.side.to_dbn(), price, size);
+                    }
+                    self.count_out(order, before, size);
+                }
+            }
+            VenueEvent::Reduce { order_id, size } => {
+                if let Some((order, before)) = self.reducible(order_id, size) {
+                    self.count_out(order, before, size);
+                }
+            }
+            VenueEvent::Delete { order_id } => match self.resting(order_id) {
+                Some((order, before)) => self.count_out(order, before, before.size),
+                None => self.unknown_order(),
+            },
+            VenueEvent::Replace { order_id, new_order_id, price, size } => {
+                if size == 0 || price == UNDEF_PRICE {
+                    return self.bad_event();
+                }
+                let Some((order, before)) = self.resting(order_id) else {
+                    return self.unknown_order();
+                };
+                self.count_out(order, before, before.size);
+                self.count_new(new_order_id, Terms { side: before.side, price, size });
+            }
+            VenueEvent::Fill { .. } => {}
+            _ => self.apply_queued(event),
+        }
+    }
+
+    /// An order and its terms, where an event may take `size` from it.
+    fn reducible(&mut self, order_id: u64, size: u32) -> Option<(u32, Terms)> {
+        if size == 0 {
+            self.bad_event();
+            return None;
+        }
+        let resting = self.resting(order_id);
+        if resting.is_none() {
+            self.unknown_order();
+        }
+        resting
+    }
+
+    fn recount(&mut self, order_id: u64, side: Side, price: i64, size: u32) {
+        let Some(terms) = self.terms(side, price, size) else { return };
+        match self.resting(order_id) {
+            Some((order, before)) => self.count_out(order, before, before.size),
+            None => self.counters.unknown_modifies += 1,
+        }
+        self.count_in(order_id, terms);
+    }
+
+    /// Counts an order in place of one that rests under the same id.
+    fn count_new(&mut self, order_id: u64, terms: Terms) {
+        if let Some((order, before)) = self.resting(order_id) {
+            self.counters.duplicate_orders += u64::from(!self.snapshot);
+            self.count_out(order, before, before.size);
+        }
+        self.count_in(order_id, terms);
+    }
+
+    fn count_in(&mut self, order_id: u64, terms: Terms) {
+        match self.tables.count_in(self.number, &mut self.book.ladders, order_id, terms) {
+            Ok(change) => self.lines.push(level_line(change)),
+            Err(limit) => self.limit(limit),
+        }
+    }
+
+    fn count_out(&mut self, order: u32, before: Terms, size: u32) {
+        if size > before.size {
+            self.counters.oversized_reductions += 1;
+            self.book.distrust();
+        }
+        let size = size.min(before.size);
+        let change = self.tables.count_out(self.number, &mut self.book.ladders, order, size);
+        self.lines.push(level_line(change));
+    }
+}
+
+/// What a level's line says: its new size, or where nothing is left of it, the size that went.
+fn level_line(LevelChange { side, price, before, after }: LevelChange) -> Line {
+    let (action, size) = match (before, after) {
+        (0, after) => (Action::Add, after),
+        (before, 0) => (Action::Cancel, before),
+        (_, after) => (Action::Modify, after),
+    };
+    Line::level(action, Terms { side, price, size: saturated(size) })
+}
+
+/// A size as records have it.
+fn saturated(size: u64) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}
