@@ -5,8 +5,8 @@
 //! known one has events, a few, of which the last ends it; what a cut input gives is the beginning of
 //! what the whole one gives; and a second decoder says the same.
 
-use wirebook_model::dbn::flags::LAST;
 use wirebook_model::Event;
+use wirebook_model::dbn::flags::LAST;
 use wirebook_wire::{
     Datagram, Decoded, Decoder, FieldVisitor, FlagBit, Limits, PacketKind, Protocol,
     TransportPacket, iex_deep as deep, iex_tops as tops, itch50 as itch,

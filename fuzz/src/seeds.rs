@@ -49,8 +49,7 @@ pub(crate) fn bent(number: u64, seed: &[u8]) -> Vec<u8> {
 
 /// A small day's packets, from its directory to its end.
 fn payloads(number: u64) -> Vec<Vec<u8>> {
-    let market =
-        MarketConfig { seed: number, instruments: 3, messages: 300, ..Default::default() };
+    let market = MarketConfig { seed: number, instruments: 3, messages: 300, ..Default::default() };
     let market = Market::new(market).expect("enough messages for the instruments");
     let config = PacketConfig { messages_max: 6, linger_ns: 40_000_000, ..Default::default() };
     Packets::new(market, config).map(|packet| packet.payload).collect()
@@ -305,8 +304,8 @@ pub(crate) fn configs(_number: u64) -> Vec<Vec<u8>> {
 
 /// Records of a small day's books.
 fn records(number: u64) -> Vec<RecordBuf> {
-    let mut books = Books::new(Limits { instruments: 4, orders: 400, levels: 400 })
-        .expect("small tables");
+    let mut books =
+        Books::new(Limits { instruments: 4, orders: 400, levels: 400 }).expect("small tables");
     let mut records = Vec::new();
     events(number).iter().for_each(|event| books.apply(event, &mut records));
     records
@@ -385,7 +384,8 @@ pub(crate) fn segment_headers(number: u64) -> Vec<Vec<u8>> {
         }
         patches
     });
-    let contents = segment_contents(number).into_iter().map(|patches| [&[2], &patches[..]].concat());
+    let contents =
+        segment_contents(number).into_iter().map(|patches| [&[2], &patches[..]].concat());
     patches.collect::<Vec<_>>().into_iter().chain(contents).chain([vec![3, 0, 8]]).collect()
 }
 
