@@ -7,9 +7,11 @@
 #![forbid(unsafe_code)]
 
 mod book;
+#[cfg(feature = "appliance")]
 mod capture;
 mod channel;
 mod client;
+#[cfg(feature = "appliance")]
 mod config;
 mod decode;
 mod plain_books;
@@ -17,6 +19,7 @@ mod retransmit;
 mod seeds;
 mod segment;
 mod soup;
+#[cfg(feature = "appliance")]
 mod worker;
 
 /// What is fuzzed.
@@ -31,13 +34,15 @@ pub struct Target {
 }
 
 macro_rules! targets {
-    ($($name:ident: $body:path, $seeds:path;)+) => {
+    ($($(#[$cfg:meta])? $name:ident: $body:path, $seeds:path;)+) => {
         /// Every target but [`must_fail`].
         pub const TARGETS: &[Target] = &[$(
+            $(#[$cfg])?
             Target { name: stringify!($name), body: $body, seeds: $seeds },
         )+];
 
         $(
+            $(#[$cfg])?
             #[doc = concat!("The body of the target `", stringify!($name), "`.")]
             pub fn $name(data: &[u8]) {
                 $body(data);
@@ -52,6 +57,7 @@ targets! {
     iex_deep: decode::iex_deep, seeds::iex_deep_payloads;
     iex_tops: decode::iex_tops, seeds::iex_tops_payloads;
     event_words: decode::event_words, seeds::event_words;
+    #[cfg(feature = "appliance")]
     worker: worker::frames, seeds::frame_lists;
     book_orders: book::orders, seeds::book_steps;
     book_levels: book::levels, seeds::book_steps;
@@ -64,7 +70,9 @@ targets! {
     retransmit_packets: retransmit::packets, seeds::itch50_payloads;
     soup_client: soup::client, seeds::soup_streams;
     glimpse_server: soup::server, seeds::soup_logins;
+    #[cfg(feature = "appliance")]
     config: config::text, seeds::configs;
+    #[cfg(feature = "appliance")]
     capture: capture::file, seeds::captures;
     segment_header: segment::header, seeds::segment_headers;
     segment_contents: segment::contents, seeds::segment_contents;
@@ -117,6 +125,7 @@ mod tests {
         must_fail(b"WIREBOOK");
     }
 
+    #[cfg(feature = "appliance")]
     #[test]
     fn every_target_is_built() {
         let manifest = include_str!("../Cargo.toml");
