@@ -96,7 +96,7 @@ pub fn must_fail(data: &[u8]) {
 mod tests {
     use super::*;
 
-    /// Seed numbers of each target; `WIREBOOK_SEEDS` asks for more.
+    /// Seed numbers of each target; `WIREBOOK_FUZZ_SEEDS` asks for more.
     const SEEDS: u64 = 4;
 
     #[test]
