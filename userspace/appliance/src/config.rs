@@ -428,7 +428,23 @@ impl Config {
     pub fn read_changed(path: &Path, change: impl FnOnce(&mut Self)) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.into(), source })?;
-        let mut config: Self = toml::from_str(&text)
+        Self::parse_changed(&text, path, change)
+    }
+
+    /// Checks a configuration that was read from `path`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file and the first mistake in it.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        Self::parse_changed(text, path, |_| {})
+    }
+
+    fn parse_changed(
+        text: &str,
+        path: &Path,
+        change: impl FnOnce(&mut Self),
+    ) -> Result<Self, ConfigError> {
+        let mut config: Self = toml::from_str(text)
             .map_err(|source| ConfigError::Parse { path: path.into(), source })?;
         change(&mut config);
         config.run_machines_for_schemas();

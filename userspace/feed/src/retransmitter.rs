@@ -232,10 +232,11 @@ impl<S: Copy + Eq> Retransmitter<S> {
             return false;
         }
         let end = first.saturating_add(u64::from(message_count));
-        let mut brings = false;
+        let (mut brings, mut is_short) = (false, false);
         for asked in &mut self.asked {
-            brings |= asked.bring(server, first, end, now_ns, &mut self.counters);
+            brings |= asked.bring(server, first, end, now_ns, &mut is_short);
         }
+        self.counters.short_answers += u64::from(is_short);
         self.asked.retain(|asked| asked.first < asked.end);
         if brings {
             self.servers.did_well(server);
@@ -345,7 +346,7 @@ impl Asked {
         first: u64,
         end: u64,
         now_ns: u64,
-        counters: &mut RetransmitterCounters,
+        is_short: &mut bool,
     ) -> bool {
         if end <= self.first || first >= self.end {
             return false;
@@ -357,7 +358,7 @@ impl Asked {
             self.end = first;
         }
         if self.first < self.end && (self.first, self.end) != before {
-            counters.short_answers += 1;
+            *is_short = true;
             self.request = Request::Short { server, answered_ns: now_ns };
         }
         true

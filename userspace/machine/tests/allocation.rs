@@ -8,7 +8,7 @@ use wirebook_machine::{Books, Limits};
 #[test]
 fn a_day_of_events_allocates_nothing() {
     let Some(records) = common::es::records() else { return };
-    let events: Vec<_> = records.iter().flat_map(common::events_of).collect();
+    let events: Vec<_> = records.iter().flat_map(common::inverse::events_of).collect();
     for limits in [
         Limits { instruments: 1, orders: 20_000, levels: 4_000 },
         Limits { instruments: 1, orders: 100, levels: 50 },

@@ -4,7 +4,10 @@
 
 mod common;
 
-use common::{assert_levels, assert_same, es, events_of, mbo, plain::Plain};
+use common::es;
+use common::inverse::{events_of, mbo};
+use common::plain::Plain;
+use common::properties::{assert_levels, assert_same};
 use wirebook_machine::{Books, Counters, Limits};
 use wirebook_model::BookState;
 

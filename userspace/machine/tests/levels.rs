@@ -4,7 +4,7 @@
 mod common;
 
 use common::draw::{Venue, events};
-use common::{mbo, plain::Plain};
+use common::{inverse::mbo, plain::Plain};
 use dbn::{Action, UNDEF_PRICE};
 use proptest::prelude::*;
 use std::collections::BTreeMap;

@@ -4,69 +4,14 @@
 mod common;
 
 use common::draw::{Venue, events};
-use common::{es, events_of, lobster, mbo};
-use dbn::{MboMsg, RecordBuf};
+use common::inverse::events_of;
+use common::properties::{after, restores_or_refuses, resumes, saved, seal};
+use common::{es, lobster};
 use proptest::prelude::*;
 use wirebook_machine::{Books, Limits, RestoreError};
 use wirebook_model::{ALL_INSTRUMENTS, BookState, Event, EventHeader, VenueEvent};
 
 const SMALL: Limits = Limits { instruments: 8, orders: 40, levels: 12 };
-
-/// Saves after every `step`-th event, and feeds what follows to the restored books too.
-fn resumes(limits: Limits, events: &[Event], step: usize) {
-    let mut books = Books::new(limits).unwrap();
-    books.set_publisher(0, 7);
-    books.set_quotes_restore(0, true);
-    let mut out: Vec<RecordBuf> = Vec::new();
-    let mut saves = Vec::new();
-    for (at, event) in events.iter().enumerate() {
-        if at % step == 0 {
-            let restored = Books::restore(limits, &saved(&books)).unwrap();
-            assert_equal(&books, &restored);
-            saves.push((at, out.len(), restored));
-        }
-        books.apply(event, &mut out);
-    }
-    let records: Vec<&MboMsg> = mbo(&out).collect();
-    assert_eq!(records.len(), out.len());
-    for (at, records_before, mut restored) in saves {
-        let mut rest: Vec<RecordBuf> = Vec::new();
-        events[at..].iter().for_each(|event| restored.apply(event, &mut rest));
-        assert!(mbo(&rest).eq(records[records_before..].iter().copied()), "saved at {at}");
-        assert_equal(&books, &restored);
-    }
-}
-
-fn saved(books: &Books) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    books.save(&mut bytes);
-    bytes
-}
-
-fn assert_equal(books: &Books, restored: &Books) {
-    assert_eq!(books.digest(), restored.digest());
-    assert_eq!(books.counters(), restored.counters());
-    assert_eq!(books.in_use(), restored.in_use());
-    assert_eq!(books.iter().count(), restored.iter().count());
-    for (book, again) in books.iter().zip(restored.iter()) {
-        assert_eq!(
-            (book.channel(), book.instrument_id()),
-            (again.channel(), again.instrument_id())
-        );
-        assert_eq!((book.state(), book.stale_reason()), (again.state(), again.stale_reason()));
-        assert_eq!((book.sequence(), book.symbol()), (again.sequence(), again.symbol()));
-        assert_eq!((book.ts_event(), book.ts_recv()), (again.ts_event(), again.ts_recv()));
-        assert_eq!(book.last_trade(), again.last_trade());
-        assert!(book.bids().eq(again.bids()) && book.asks().eq(again.asks()));
-        assert!(book.orders().eq(again.orders()));
-        // Those far behind take a step for each order ahead.
-        for order in book.orders().step_by(50) {
-            let id = order.order_id;
-            assert_eq!(book.queue_position(id), again.queue_position(id));
-        }
-    }
-    assert_eq!(saved(books), saved(restored), "what is restored is saved as the same bytes");
-}
 
 #[test]
 fn real_cme_flow_goes_on() {
@@ -119,35 +64,15 @@ proptest! {
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         sealed in any::<bool>(),
     ) {
-        let mut bytes = saved(&after(&events));
+        let mut bytes = saved(&after(SMALL, &events));
         for (at, value) in &changes {
             *at.get_mut(&mut bytes) = *value;
         }
         if sealed {
             seal(&mut bytes);
         }
-        // What is taken in spite of the changes is books that can be worked on.
-        if let Ok(mut books) = Books::restore(SMALL, &bytes) {
-            let resting: usize = books.iter().map(|book| book.orders().count()).sum();
-            prop_assert_eq!(books.in_use().orders, resting);
-            events.iter().for_each(|event| books.apply(event, &mut ()));
-            books.drain_changed(|_, book| assert!(book.digest() != 1));
-        }
+        restores_or_refuses(SMALL, &bytes, &events);
     }
-}
-
-/// Small books after some events.
-fn after(events: &[Event]) -> Books {
-    let mut books = Books::new(SMALL).unwrap();
-    events.iter().for_each(|event| books.apply(event, &mut ()));
-    books
-}
-
-/// Makes the checksum right again.
-fn seal(bytes: &mut Vec<u8>) {
-    bytes.truncate(bytes.len() - 4);
-    let checksum = crc32fast::hash(bytes);
-    bytes.extend(checksum.to_le_bytes());
 }
 
 /// Two orders at 5 and 6, as bids of instrument 9.
@@ -163,7 +88,7 @@ fn two_bids() -> Vec<u8> {
         let side = dbn::Side::Bid;
         Event { header, body: VenueEvent::Add { order_id, side, price, size: 100 } }
     };
-    saved(&after(&[add(1, 5), add(2, 6)]))
+    saved(&after(SMALL, &[add(1, 5), add(2, 6)]))
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::mbo;
+use common::inverse::mbo;
 use dbn::{
     ImbalanceMsg, InstrumentDefMsg, MboMsg, RecordBuf, StatMsg, StatusMsg, UNDEF_PRICE,
     UNDEF_STAT_QUANTITY, UNDEF_TIMESTAMP, flags, rtype,

@@ -4,7 +4,8 @@
 mod common;
 
 use common::draw::{Venue, events};
-use common::{es, events_of, lobster};
+use common::inverse::events_of;
+use common::{es, lobster};
 use dbn::flags;
 use proptest::prelude::*;
 use wirebook_machine::{Books, Limits, Shadow};

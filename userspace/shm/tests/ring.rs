@@ -148,8 +148,10 @@ fn numbered(number: u64) -> Vec<u64> {
     (0..=length).map(|nth| number.wrapping_mul(nth + 1)).collect()
 }
 
+/// Records that threads pass to each other; `WIREBOOK_RECORDS` says how many where each costs more.
 fn records() -> u64 {
-    if cfg!(miri) { 40 } else { 200_000 }
+    let asked = std::env::var("WIREBOOK_RECORDS").ok().and_then(|records| records.parse().ok());
+    if cfg!(miri) { 40 } else { asked.unwrap_or(200_000) }
 }
 
 #[test]

@@ -180,3 +180,14 @@ fn without_a_server_everything_is_given_up_in_time() {
     let given_up = Task::GiveUp { session: SESSION, first: 1, end: 3 };
     assert_eq!(retransmitter.poll(400 * MS), Some(given_up));
 }
+
+#[test]
+fn an_answer_that_is_short_for_two_requests_is_one_short_answer() {
+    let mut retransmitter = retransmitter(1);
+    retransmitter.want(SESSION, 1..21, 0);
+    assert_eq!(sent(&mut retransmitter, 0), [(0, 1, 10), (0, 11, 10)]);
+    // The end of the first request and the beginning of the second.
+    assert!(retransmitter.answer(0, SESSION, 6, 10, MS));
+    let counters = retransmitter.counters();
+    assert_eq!((counters.answers, counters.short_answers), (1, 1));
+}
