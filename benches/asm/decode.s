@@ -1562,9 +1562,9 @@
 	mov    %al,0x1c0(%rsp)
 	test   %r15w,%r15w
 	je     <hot::decode>
+	inc    %rbp
 	add    %r12,%r13
 	add    $0x2,%r13
-	inc    %rbp
 	cmp    $0x1,%r14
 	ja     <hot::decode>
 	jmp    <hot::decode>

@@ -66,10 +66,9 @@ impl EventSink for Taken {
 #[inline(never)]
 fn decode(decoder: &mut Decoder, part: &Part) {
     for packet in part.packets() {
-        let mut sequence = packet.sequence;
-        for message in packet.blocks.map_while(Result::ok) {
+        let messages = packet.blocks.map_while(Result::ok);
+        for (sequence, message) in (packet.sequence..).zip(messages) {
             let _ = black_box(decoder.decode(message, sequence, &mut Taken));
-            sequence += 1;
         }
     }
 }

@@ -70,11 +70,10 @@ impl DecodedBooks {
     pub fn take(&mut self, part: &Part) {
         let Self { decoder, books, .. } = self;
         for packet in part.packets() {
-            let mut sequence = packet.sequence;
-            for message in packet.blocks.map_while(Result::ok) {
+            let messages = packet.blocks.map_while(Result::ok);
+            for (sequence, message) in (packet.sequence..).zip(messages) {
                 let decoded = decoder.decode(message, sequence, &mut IntoBooks(books));
                 assert!(decoded == Decoded::Known, "a generated day has known messages alone");
-                sequence += 1;
             }
         }
     }
@@ -85,11 +84,10 @@ impl DecodedBooks {
         let Self { decoder, books, events } = self;
         for packet in part.packets() {
             events.clear();
-            let mut sequence = packet.sequence;
-            for message in packet.blocks.map_while(Result::ok) {
+            let messages = packet.blocks.map_while(Result::ok);
+            for (sequence, message) in (packet.sequence..).zip(messages) {
                 let decoded = decoder.decode(message, sequence, &mut IntoEvents(events));
                 assert!(decoded == Decoded::Known, "a generated day has known messages alone");
-                sequence += 1;
             }
             books.apply_all(events, &mut ());
         }

@@ -94,11 +94,10 @@ impl EventSink for Taken {
 fn decode(decoder: &mut Decoder, part: &Part) {
     let mut unknown = 0;
     for packet in part.packets() {
-        let mut sequence = packet.sequence;
-        for message in packet.blocks.map_while(Result::ok) {
+        let messages = packet.blocks.map_while(Result::ok);
+        for (sequence, message) in (packet.sequence..).zip(messages) {
             let decoded = decoder.decode(message, sequence, &mut Taken);
             unknown += u64::from(decoded != Decoded::Known);
-            sequence += 1;
         }
     }
     assert_eq!(unknown, 0, "a generated day has no message that we do not know");
