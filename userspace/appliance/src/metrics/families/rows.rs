@@ -3,6 +3,8 @@
 use super::{Family, Kind, Of};
 
 const CHANNEL: &[&str] = &["channel"];
+const INTERFACE: &[&str] = &["interface"];
+const LEVEL: &[&str] = &["level"];
 const LINE: &[&str] = &["channel", "line"];
 const MACHINE: &[&str] = &["shard", "machine"];
 const SHARD: &[&str] = &["shard"];
@@ -71,6 +73,16 @@ pub const FAMILIES: &[Family] = &[
     counter("thread_cycles", THREAD, "thread_cycles", "Turns that a thread of the path has begun, modulo 2^48."),
     gauge("thread_stalled", THREAD, "thread_stalled", "1 while a thread of the path has begun no turn for supervision.no_progress_ms."),
     counter("stalls", &[], "supervision_stalls", "Times that a thread of the path was said to have stalled."),
+
+    counter("reloads", &[], "reload_done", "Times that the configuration was read anew and taken over."),
+    counter("refused_reloads", &[], "reload_refused", "Times that the configuration was read anew and refused, and what ran went on."),
+    counter("suppressed_log_lines", LEVEL, "log_suppressed_lines", "Lines left out of the log because many alike came at once."),
+
+    // Interfaces.
+    gauge("interface_up", INTERFACE, "interface_up", "1 while the interface is open and has a link."),
+    counter("interface_link_changes", INTERFACE, "interface_link_changes", "Times that the interface's link went down or came up while it was open."),
+    counter("interface_openings", INTERFACE, "interface_openings", "Times that the interface was opened: once, and once more each time that it was gone."),
+    counter("interface_refused_openings", INTERFACE, "interface_refused_openings", "Times that the interface could not be opened, and was tried again."),
 
     // Gap, drop and overrun: three families.
     counter("gaps", CHANNEL, "channel_gaps", "Ranges of sequences that no line brought in time."),
