@@ -75,7 +75,7 @@ impl Attendant {
     pub fn new(config: Config, intake: Intake, now: Instant) -> Self {
         let attended = |name: &str| Attended {
             name: name.to_owned(),
-            state: State::awaited(now),
+            state: State::awaited(now, None),
             counters: InterfaceCounters::default(),
         };
         let attended = intake.names().map(attended).collect();
@@ -219,7 +219,7 @@ impl Attendant {
         notices.tell(Level::Error, About::interface(name), text);
         attended.counters.up = 0;
         attended.counters.link_changes += 1;
-        attended.state = State::awaited(now);
+        attended.state = State::awaited(now, Some(now));
         self.intake.close(at, &self.config);
     }
 
@@ -238,17 +238,18 @@ impl Attendant {
     }
 }
 
-/// Who may hold a queue, as far as this process can see.
+/// Who may hold a queue, as far as this process can see: not into those with more capabilities.
 fn held_by() -> String {
     match socket_holders() {
-        holders if holders.is_empty() => String::new(),
+        holders if holders.is_empty() => "; root sees who by `ss --xdp --processes`".to_owned(),
         holders => format!("; AF_XDP sockets are held by {}", holders.join(", ")),
     }
 }
 
 impl State {
-    fn awaited(now: Instant) -> Self {
-        Self::Awaited { since: now, next: now, rest: REST[0], told: None, reason: String::new() }
+    /// Since now; `told` is when that was said.
+    fn awaited(now: Instant, told: Option<Instant>) -> Self {
+        Self::Awaited { since: now, next: now, rest: REST[0], told, reason: String::new() }
     }
 }
 

@@ -274,7 +274,9 @@ fn a_busy_queue_is_awaited() {
     let mut holder = holder.stdout(Stdio::null()).spawn().unwrap();
     // Its first frame: its socket is bound.
     assert!(within(PATIENCE, || sent_by(&wire) > 0));
-    let config = config("") + &channel(0, "itch50", GROUP, "");
+    // The holder has all of root's capabilities: only who has them too sees what it holds.
+    let config =
+        config("") + &channel(0, "itch50", GROUP, "") + "[rights]\ndrop_capabilities = false\n";
     let mut appliance = Appliance::spawn(&wire, &config, &["--until-end-of-session"]);
     await_log(&appliance, "another AF_XDP socket holds this queue");
     let who = format!("wirebook (process {})", holder.id());

@@ -66,7 +66,7 @@ fn a_level_that_is_none_is_named() {
     common::fails(
         &["run", "--check", "--config", config],
         1,
-        &["log.level: expected a level", "loud"],
+        &["log.level: expected error, warn", "loud"],
     );
 }
 

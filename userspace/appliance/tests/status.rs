@@ -67,7 +67,7 @@ fn the_page_lives_with_the_appliance_and_says_when_it_does_not() {
     browser.until("document.querySelectorAll('#lines tbody tr').length == 2");
     browser.until("document.querySelector('#channels').innerText.includes('● live')");
     let is_moving = "[...document.querySelectorAll('#lines tbody tr')]\
-        .every(row => parseFloat(row.cells[1].textContent) > 0)";
+        .every(row => row.cells[1] && parseFloat(row.cells[1].textContent) > 0)";
     browser.until(is_moving);
     browser.until("document.querySelectorAll('#books tbody tr').length == 12");
     browser.until("document.querySelector('#events').innerText.includes('warming → live')");

@@ -268,7 +268,7 @@ fn another_abi_version_is_refused_with_both_named() {
         listener.accept().unwrap().0.write_all(&greeting).unwrap();
     });
     let error = Session::connect(&path).err().unwrap().to_string();
-    assert!(error.contains("speaks ABI version 1, the appliance version 9"), "{error}");
+    assert!(error.contains("speaks ABI version 2, the appliance version 9"), "{error}");
     answering.join().unwrap();
     std::fs::remove_file(&path).unwrap();
     assert!(Session::connect(&path).err().unwrap().to_string().contains("No such file"));

@@ -13,6 +13,7 @@ use crate::edit::Edit;
 use crate::index::{Index, Key};
 use crate::ladder::{Rung, RungPool};
 use crate::lines::{Line, Lines};
+use crate::order_index::OrderIndex;
 use crate::records::{self, Channel};
 use crate::slab::Slab;
 use crate::tables::{LevelEntry, OrderEntry, Tables};
@@ -39,7 +40,11 @@ impl Limits {
         let rungs = self.rungs()?.checked_mul(size_of::<Rung>())?;
         let mut bytes = Slab::<OrderEntry>::bytes_for(self.orders)?.to_vec();
         bytes.extend(Slab::<LevelEntry>::bytes_for(self.levels)?);
-        bytes.extend([rungs, Index::bytes_for(self.orders)?, Index::bytes_for(self.instruments)?]);
+        bytes.extend([
+            rungs,
+            OrderIndex::bytes_for(self.orders)?,
+            Index::bytes_for(self.instruments)?,
+        ]);
         Some(bytes)
     }
 

@@ -37,7 +37,17 @@ pub(crate) struct OrderIndex {
 impl OrderIndex {
     /// A table for at most `limit` orders.
     pub(crate) fn new(limit: usize) -> Result<Self, HugeVecError> {
-        Ok(Self { places: HugeVec::zeroed((2 * limit).max(2))? })
+        let too_large = HugeVecError::TooLarge { len: limit, element_bytes: size_of::<Place>() };
+        Ok(Self { places: HugeVec::zeroed(Self::capacity(limit).ok_or(too_large)?)? })
+    }
+
+    /// What a table for `limit` orders takes.
+    pub(crate) fn bytes_for(limit: usize) -> Option<usize> {
+        Self::capacity(limit)?.checked_mul(size_of::<Place>())
+    }
+
+    fn capacity(limit: usize) -> Option<usize> {
+        limit.checked_mul(2).map(|places| places.max(2))
     }
 
     /// What all places take, used or not.

@@ -557,7 +557,7 @@ fn a_book_of_a_stale_channel_begins_stale_for_its_gap() {
     for number in 0..=u8::MAX {
         let reason = StaleReason::from_u8(number);
         assert!(reason.is_none_or(|reason| reason as u8 == number));
-        assert_eq!(reason.is_some(), number < 6);
+        assert_eq!(reason.is_some(), number < 7);
     }
 }
 

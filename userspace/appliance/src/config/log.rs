@@ -3,6 +3,7 @@
 use crate::log::Format;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 /// The log.
@@ -25,11 +26,20 @@ impl Default for LogConfig {
 
 impl LogConfig {
     pub(super) fn mistake(&self) -> Option<String> {
-        let error = EnvFilter::builder().parse(&self.level).err()?;
-        Some(format!(
-            "log.level: expected a level such as \"info\", or directives such as \
-             \"wirebook=debug,warn\", found {:?} ({error})",
-            self.level
-        ))
+        // A word alone would be taken for a module of that name, of which everything is logged.
+        let is_directive = |part: &str| part.contains(['=', '[']) || is_level(part.trim());
+        let is_right = self.level.split(',').all(is_directive)
+            && EnvFilter::builder().parse(&self.level).is_ok();
+        (!is_right).then(|| {
+            format!(
+                "log.level: expected error, warn, info, debug, trace or off, or directives such as \
+                 \"wirebook=debug,warn\", found {:?}",
+                self.level
+            )
+        })
     }
+}
+
+fn is_level(text: &str) -> bool {
+    text.parse::<LevelFilter>().is_ok()
 }
