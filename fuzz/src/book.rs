@@ -125,7 +125,7 @@ impl Step {
             0..4 => VenueEvent::Add { order_id, side, price, size },
             4 | 5 => VenueEvent::Modify { order_id, side, price, size },
             6 | 7 => {
-                let printable = self.other_id % 2 == 0;
+                let printable = self.other_id.is_multiple_of(2);
                 VenueEvent::Execute { order_id, size, price, match_id: 3, printable }
             }
             8 | 9 => VenueEvent::Reduce { order_id, size },

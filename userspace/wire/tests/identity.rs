@@ -143,13 +143,13 @@ fn field(text: &'static str) -> Field {
 }
 
 /// Writes what it is shown where the table says that it belongs.
-struct Encoder {
+struct Encoder<'a> {
     protocol: Protocol,
-    fields: std::vec::IntoIter<Field>,
+    fields: std::slice::Iter<'a, Field>,
     out: Vec<u8>,
 }
 
-impl Encoder {
+impl Encoder<'_> {
     fn put(&mut self, name: &str, kinds: &str, value: i128) {
         let bytes = self.next(name, kinds).bytes;
         if self.protocol == Protocol::Itch50 {
@@ -163,11 +163,11 @@ impl Encoder {
         let field = self.fields.next().unwrap();
         assert_eq!(field.name, name);
         assert!(kinds.contains(field.kind), "{field:?} is shown as one of {kinds}");
-        field
+        *field
     }
 }
 
-impl FieldVisitor for Encoder {
+impl FieldVisitor for Encoder<'_> {
     fn number(&mut self, name: &'static str, value: u64) {
         self.put(name, "n", value.into());
     }
@@ -216,7 +216,7 @@ fn message(kind: u8, fields: &[Field], drawn: &[u8]) -> Vec<u8> {
 
 /// The message, decoded and written again.
 fn again(protocol: Protocol, fields: &[Field], message: &[u8]) -> Vec<u8> {
-    let mut encoder = Encoder { protocol, fields: fields.to_vec().into_iter(), out: Vec::new() };
+    let mut encoder = Encoder { protocol, fields: fields.iter(), out: Vec::new() };
     match protocol {
         Protocol::Itch50 => itch50::Message::parse(message).unwrap().visit_fields(&mut encoder),
         Protocol::IexDeep => iex_deep::Message::parse(message).unwrap().visit_fields(&mut encoder),
