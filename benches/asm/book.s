@@ -7,7 +7,7 @@
 	push   %rbx
 	sub    $0x248,%rsp
 	mov    %rdi,%r15
-	movups (%rip),%xmm0        # <anon.58baeeae7d5fe476157d296c9f08f803.346.llvm.5844774155465566772>
+	movups (%rip),%xmm0        # <anon.346>
 	movaps %xmm0,0x40(%rsp)
 	movaps %xmm0,0x50(%rsp)
 	movaps %xmm0,0x60(%rsp)
@@ -435,22 +435,22 @@
 	pop    %r15
 	pop    %rbp
 	ret
-	lea    (%rip),%rax        # <anon.d15496db5dcfd0924254d4639a9c7369.39.llvm.13070567655633208187>
+	lea    (%rip),%rax        # <anon.39>
 	mov    %rdx,%rdi
 	mov    %r8,%rsi
 	mov    %rax,%rdx
 	call   *(%rip)        # <_DYNAMIC>
-	lea    (%rip),%rdx        # <anon.d15496db5dcfd0924254d4639a9c7369.39.llvm.13070567655633208187>
+	lea    (%rip),%rdx        # <anon.39>
 	mov    %rax,%rsi
 	call   *(%rip)        # <_DYNAMIC>
-	lea    (%rip),%rax        # <anon.8cfae0649b24339a7c6ff37f2bd6b634.1766.llvm.13263554319387139704>
+	lea    (%rip),%rax        # <anon.1766>
 	mov    %rdx,%rdi
 	mov    %rax,%rdx
 	call   *(%rip)        # <_DYNAMIC>
-	lea    (%rip),%rdx        # <anon.8cfae0649b24339a7c6ff37f2bd6b634.1766.llvm.13263554319387139704>
+	lea    (%rip),%rdx        # <anon.1766>
 	mov    %rax,%rsi
 	call   *(%rip)        # <_DYNAMIC>
-	lea    (%rip),%rax        # <anon.8cfae0649b24339a7c6ff37f2bd6b634.1766.llvm.13263554319387139704>
+	lea    (%rip),%rax        # <anon.1766>
 	mov    %rdx,%rdi
 	mov    %rcx,%rsi
 	mov    %rax,%rdx
