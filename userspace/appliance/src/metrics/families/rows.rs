@@ -35,11 +35,10 @@ const fn counters(
 const fn gauge(
     name: &'static str,
     labels: &'static [&'static str],
-    counter: &'static str,
+    of: &'static str,
     help: &'static str,
 ) -> Family {
-    let of = Of::Counter(counter, 1.0);
-    Family { name, kind: Kind::Gauge, unit: "", labels, of, help }
+    Family { kind: Kind::Gauge, ..counter(name, labels, of, help) }
 }
 
 const fn seconds(
