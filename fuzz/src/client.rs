@@ -8,9 +8,6 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use std::io::IoSlice;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{LazyLock, Mutex};
-use tempfile::TempDir;
 use wirebook_client::{Next, Records, Session};
 
 /// Polls after which a segment that nobody writes to has given everything, several times.
@@ -18,10 +15,17 @@ const POLLS: usize = 200;
 
 /// Patches of a segment.
 pub(crate) fn session(data: &[u8]) {
-    let door = DOOR.lock().expect("no other body panics with the door in its hand");
-    door.segments.send(patched(data)).expect("the porter lives");
-    let session = Session::connect(door.folder.path().join("door")).expect("a right header");
-    drop(door);
+    let segment = patched(data);
+    let folder = tempfile::tempdir().expect("a folder for a socket");
+    let door = folder.path().join("door");
+    let listener = UnixListener::bind(&door).expect("a socket in it");
+    let session = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (reader, _) = listener.accept().expect("a reader that comes");
+            greet(reader.as_raw_fd(), &segment);
+        });
+        Session::connect(&door).expect("a right header")
+    });
     for heals in [false, true] {
         let records = session.records().expect("the header names a shard");
         poll(records, heals);
@@ -56,24 +60,6 @@ fn poll(mut records: Records, heals: bool) {
     }
     records.pending();
 }
-
-/// Where sessions are had: who connects gets the segment that was sent before.
-struct Door {
-    segments: Sender<OwnedFd>,
-    folder: TempDir,
-}
-
-static DOOR: LazyLock<Mutex<Door>> = LazyLock::new(|| {
-    let folder = tempfile::tempdir().expect("a folder for a socket");
-    let listener = UnixListener::bind(folder.path().join("door")).expect("a socket in it");
-    let (segments, received) = channel();
-    std::thread::spawn(move || {
-        while let (Ok(segment), Ok((reader, _))) = (received.recv(), listener.accept()) {
-            greet(reader.as_raw_fd(), &segment);
-        }
-    });
-    Mutex::new(Door { segments, folder })
-});
 
 /// `docs/abi.md`, "The greeting".
 fn greet(reader: std::os::fd::RawFd, segment: &OwnedFd) {

@@ -83,6 +83,16 @@ pub(crate) struct ShardAnswers {
 }
 
 impl WorkerAnswers {
+    /// Asks these channels from now on; those that stay, by their names, stay known.
+    pub(crate) fn follow(&mut self, channels: Vec<ChannelAnswers>) {
+        let mut before = std::mem::replace(&mut self.channels, channels);
+        for channel in &mut self.channels {
+            if let Some(at) = before.iter().position(|known| known.name == channel.name) {
+                channel.take_over(before.swap_remove(at));
+            }
+        }
+    }
+
     /// Tells its counts; the kernel's of its sockets, and of those that are closed, come from elsewhere.
     pub(crate) fn tell(&mut self, counts: &mut Counts, notices: &mut Notices, kernel: Drops) {
         let labels = format!("worker=\"{}\"", self.name);
@@ -102,6 +112,20 @@ impl WorkerAnswers {
 }
 
 impl ChannelAnswers {
+    /// Takes over what was known before a reload: of the channel, and of the lines that stand where
+    /// they stood. What was told once is not told again.
+    fn take_over(&mut self, before: ChannelAnswers) {
+        let Self { name: _, lines, latest, mut memory, heard } = before;
+        self.latest.take_over(latest);
+        for (place, name) in self.lines.iter().enumerate() {
+            match lines.get(place) == Some(name) {
+                true => self.heard[place] = heard[place],
+                false => memory.forget_line(place),
+            }
+        }
+        self.memory = memory;
+    }
+
     /// What the service manager is told of it.
     pub(crate) fn look(&mut self) -> ChannelLook<'_> {
         let sample = self.latest.get();

@@ -118,6 +118,13 @@ struct LineMemory {
 }
 
 impl ChannelMemory {
+    /// Another line stands at this place from now on, which counts from zero.
+    pub fn forget_line(&mut self, place: usize) {
+        if let Some(line) = self.lines.get_mut(place) {
+            *line = LineMemory::default();
+        }
+    }
+
     /// What is new of the channel of this name, once a second.
     pub fn news(
         &mut self,

@@ -185,7 +185,7 @@ impl Reloader {
             let Ok(back) = attendant.intake_mut().give(number, change) else {
                 bail!("worker {:?} does not take it: its thread stands", next.workers[number].name);
             };
-            answers[number].channels = told;
+            answers[number].follow(told);
             if let WorkerChange::Channels(ChannelChange { streams, .. }, _) = *back {
                 self.gone.extend(streams.iter().map(Stream::report));
             }

@@ -81,6 +81,11 @@ impl<T: Copy + Send> Latest<T> {
         Self { reader, latest: None }
     }
 
+    /// Goes on with the newest answer of `before`, until there is one of its own.
+    pub fn take_over(&mut self, before: Self) {
+        self.latest = self.latest.or(before.latest);
+    }
+
     /// Asks for a new answer.
     pub fn ask(&self) {
         self.reader.ask();

@@ -232,6 +232,35 @@ fn a_line_moves_and_another_comes_without_a_gap() {
     }
 }
 
+/// A loss is told once, whatever is reloaded afterwards: after the second, the first is not new.
+#[test]
+fn what_was_told_is_not_told_again() {
+    let Some(wire) = wire(1, 1) else { return };
+    let stays = Market::new(75, "stays", STAYS);
+    let before = configured("", &[("stays", STAYS)]);
+    let both = configured("", &[("stays", STAYS), ("comes", COMES)]);
+    let appliance = Appliance::start(&wire, &before, &[]);
+    let half = stays.packets() / 2;
+    let losses = || appliance.log().matches("lost for good").count();
+    stays.send(&wire, 0, 100);
+    stays.send(&wire, 107, half);
+    assert!(within(PATIENCE, || losses() == 1), "{}", appliance.log());
+    for config in [&both, &before, &both] {
+        appliance.reloaded(config);
+    }
+    stays.send(&wire, half + 1, stays.packets());
+    assert!(within(PATIENCE, || losses() > 1), "{}", appliance.log());
+    let told = appliance.log();
+    let of: Vec<u64> = (told.lines().filter(|line| line.contains("lost for good")))
+        .map(|line| line.split("channel stays: ").nth(1).unwrap().split(' ').next().unwrap())
+        .map(|messages| messages.parse().unwrap())
+        .collect();
+    appliance.signal(Signal::SIGTERM);
+    let live = appliance.finish();
+    assert_eq!(of.iter().sum::<u64>(), live["lost_messages"].as_u64().unwrap(), "{of:?}: {told}");
+    assert_eq!(of.len(), 2, "{told}");
+}
+
 #[test]
 fn what_cannot_be_taken_is_refused_as_a_whole() {
     let Some(wire) = wire(1, 1) else { return };
