@@ -1,9 +1,9 @@
 //! The host and the build that figures were taken on. What cannot be found out says `unknown`.
 
 use serde::Serialize;
-use std::fs;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
+use std::{fmt, fs};
 
 /// What a figure depends on besides the code.
 #[derive(Clone, Debug, Serialize)]
@@ -45,6 +45,17 @@ impl Host {
                 .unwrap_or_else(unknown),
             profile: if cfg!(debug_assertions) { "dev" } else { "release" },
         }
+    }
+}
+
+/// Two lines: the machine, and the build.
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            processor, cores, virtualization, kernel, load, compiler, profile, commit, ..
+        } = self;
+        writeln!(f, "{processor} ({cores} cores, {virtualization}), Linux {kernel}, load {load}")?;
+        write!(f, "{compiler}, {profile} profile, commit {commit}")
     }
 }
 

@@ -11,6 +11,7 @@ mod host;
 mod input;
 pub mod ours;
 pub mod plot;
+pub mod rings;
 pub mod rounds;
 
 pub use host::Host;

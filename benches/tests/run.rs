@@ -65,8 +65,9 @@ fn decode() {
 #[test]
 fn book() {
     let (printed, run) = run(env!("CARGO_BIN_EXE_book"), &SMALL);
-    assert_measured(&printed, &run, 5);
-    assert_eq!(run["memory"].as_array().unwrap().len(), 5);
+    let contestants = if cfg!(feature = "peers") { 5 } else { 4 };
+    assert_measured(&printed, &run, contestants);
+    assert_eq!(run["memory"].as_array().unwrap().len(), contestants);
 }
 
 #[test]
@@ -91,5 +92,21 @@ fn hot() {
     for name in ["count", "decode", "book", "levels", "decode_and_book", "ring"] {
         let output = Command::new(env!("CARGO_BIN_EXE_hot")).arg(name).output().unwrap();
         assert_eq!(output.stdout, b"100000\n", "{name}");
+    }
+}
+
+/// Each ring brings each message in each round, through both capacities, and all round trips.
+#[test]
+fn rings() {
+    let options = ["--rounds", "2", "--messages", "20000", "--trips", "500"];
+    let (printed, run) = run(env!("CARGO_BIN_EXE_rings"), &options);
+    let measurements = run["measurements"].as_array().unwrap();
+    let peers = if cfg!(feature = "peers") { 4 } else { 3 };
+    let streams = 2 * 2 * (1 + peers);
+    // A bare line and our open ring have round trips alone.
+    assert_eq!(measurements.len(), 2 * (streams + 1 + peers + 2));
+    for measured in measurements {
+        assert!(printed.contains(measured["ring"].as_str().unwrap()), "{printed}");
+        assert!(measured["ns"].as_f64() > Some(0.0), "{measured}");
     }
 }

@@ -109,18 +109,19 @@ fn run(
 }
 
 /// Who takes part; ours are the first.
-const NAMES: [&str; 5] = [
+const NAMES: &[&str] = &[
     OURS,
     "wirebook, one by one",
     "wirebook, levels alone",
     "lobster, orders",
+    #[cfg(feature = "peers")]
     "hftbacktest, levels",
 ];
 const OURS_COUNT: usize = 3;
 
 impl Arguments {
     fn names(&self) -> &'static [&'static str] {
-        if self.ours_alone { &NAMES[..OURS_COUNT] } else { &NAMES }
+        if self.ours_alone { &NAMES[..OURS_COUNT] } else { NAMES }
     }
 }
 
@@ -152,12 +153,13 @@ fn contestant<'a>(
                 books.assert_whole();
             })
         }
-        3 => {
-            let mut books = Lobster::new(day.instruments);
+        #[cfg(feature = "peers")]
+        4 => {
+            let mut books = HftBacktest::new(day.instruments);
             Box::new(move |_| steps.borrow().iter().for_each(|step| books.apply(step)))
         }
         _ => {
-            let mut books = HftBacktest::new(day.instruments);
+            let mut books = Lobster::new(day.instruments);
             Box::new(move |_| steps.borrow().iter().for_each(|step| books.apply(step)))
         }
     };

@@ -304,17 +304,7 @@ fn read(socket: &Path, core: Option<usize>) -> anyhow::Result<()> {
 }
 
 fn print(host: &Host, own: CoreId, others: &[CoreId], all: &[Measured]) {
-    println!(
-        "{} ({} cores, {}), Linux {}, load {}",
-        host.processor, host.cores, host.virtualization, host.kernel, host.load
-    );
-    println!(
-        "{}, {} profile, commit {}; ring of {SLOTS} slots on {}",
-        host.compiler,
-        host.profile,
-        host.commit,
-        all.first().map_or("", |first| &first.pages)
-    );
+    println!("{host}; ring of {SLOTS} slots on {}", all.first().map_or("", |first| &first.pages));
     match others.len() {
         0 => println!(
             "there is one core: the readers take the writer's time, see the ratio by processor time"

@@ -123,6 +123,31 @@ fn gated_two_slots() {
     gated_ring(2);
 }
 
+/// As [`gated_ring`], in batches of two beside one record alone: what is added is seen once it is flushed.
+fn gated_batches() {
+    let (mut writer, mut reader) = ring::gated(2).unwrap();
+    let pushing = thread::spawn(move || {
+        for value in 1..=3 {
+            while writer.try_add_words(&record(value, 1)).is_err() {
+                thread::yield_now();
+            }
+            if value == 2 {
+                writer.flush();
+            }
+        }
+    });
+    for value in 1..=3 {
+        loop {
+            if let Some(found) = reader.pop() {
+                assert_eq!(found.words(), record(value, 1));
+                break;
+            }
+            thread::yield_now();
+        }
+    }
+    pushing.join().unwrap();
+}
+
 /// A gated ring with a second, observing reader: the one loses nothing, the other takes whole records
 /// or none, and the writer waits for the first alone.
 fn gated_and_observed() {
@@ -216,6 +241,7 @@ fn two_observing_readers_take_whole_records() {
 fn a_gated_ring_loses_nothing() {
     explore(gated_single);
     explore(gated_two_slots);
+    explore(gated_batches);
 }
 
 #[test]
@@ -268,6 +294,7 @@ fn each_rule_of_a_gated_ring_is_needed() {
     for rule in [Rule::PublishRelease, Rule::FenceAfterSequence, Rule::Gate] {
         assert_noticed(rule, gated_single);
         assert_noticed(rule, gated_two_slots);
+        assert_noticed(rule, gated_batches);
     }
     assert_noticed(Rule::FirstSlotLast, gated_two_slots);
 }

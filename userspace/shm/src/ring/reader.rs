@@ -3,7 +3,7 @@
 use zerocopy::IntoBytes;
 
 use super::slot::{Holds, slots_for};
-use super::{Cursor, RECORD_SLOTS_MAX, Ring, SLOT_WORDS};
+use super::{Cursor, RECORD_SLOTS_MAX, Ring, SLOT_PAYLOAD_BYTES, SLOT_WORDS};
 
 /// One record, copied out of the ring.
 #[derive(Clone, Copy, Debug)]
@@ -219,8 +219,21 @@ impl Copy {
 
     /// Copies a record's slots, and says how many. Its length is at most `RECORD_BYTES_MAX`, as
     /// `Sequence::holds` sees to it.
+    ///
+    /// The short case is a branch of its own: a processor guesses a branch and goes on with the next
+    /// record while this one's cache line is still on its way, where it would wait for a cursor that is
+    /// computed from the length.
     #[inline(always)]
     fn take(&mut self, ring: &Ring, first: Cursor, length_bytes: usize) -> u64 {
+        if length_bytes <= SLOT_PAYLOAD_BYTES {
+            ring.slot(first).load(&mut self.slots[0]);
+            return 1;
+        }
+        self.take_long(ring, first, length_bytes)
+    }
+
+    #[inline(never)]
+    fn take_long(&mut self, ring: &Ring, first: Cursor, length_bytes: usize) -> u64 {
         let slots = slots_for(length_bytes);
         for (nth, into) in self.slots[..slots].iter_mut().enumerate() {
             ring.slot(first.after(nth as u64)).load(into);

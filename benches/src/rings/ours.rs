@@ -1,0 +1,88 @@
+//! Our rings: gated, as from a worker to a shard, and open, as from a shard to readers.
+
+use super::{Maker, Message, Receiver, Ring, Sender};
+use anyhow::bail;
+use wirebook_shm::ring::{
+    GatedWriter, GatingReader, Observed, ObservingReader, PushError, Writer, gated, open,
+};
+
+/// Records that a gating reader takes before it gives their slots back, as a shard does.
+const BATCH: usize = 64;
+
+/// The ring whose reader holds its writer back.
+pub struct Gated;
+
+impl Ring for Gated {
+    type Sender = GatedWriter;
+    type Receiver = GatingReader;
+
+    fn open(slots: usize) -> anyhow::Result<(Maker<GatedWriter>, Maker<GatingReader>)> {
+        let (writer, reader) = gated(slots)?;
+        Ok((Box::new(|| Ok(writer)), Box::new(|| Ok(reader))))
+    }
+}
+
+impl Sender for GatedWriter {
+    fn send(&mut self, first: u64, count: u64) -> anyhow::Result<()> {
+        for number in first..first + count {
+            loop {
+                match self.try_add_words(&[number; super::MESSAGE_WORDS]) {
+                    Ok(_) => break,
+                    Err(PushError::Full) => std::hint::spin_loop(),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        self.flush();
+        Ok(())
+    }
+}
+
+impl Receiver for GatingReader {
+    fn receive(&mut self, mut take: impl FnMut(&Message)) -> anyhow::Result<()> {
+        for _ in 0..BATCH {
+            let Some(record) = self.pop() else { break };
+            take(as_message(record.words())?);
+        }
+        self.release();
+        Ok(())
+    }
+}
+
+/// The ring whose writer never waits, and laps a reader that does not keep up: for round trips, in
+/// which none can fall behind.
+pub struct Open;
+
+impl Ring for Open {
+    type Sender = Writer;
+    type Receiver = ObservingReader;
+
+    fn open(slots: usize) -> anyhow::Result<(Maker<Writer>, Maker<ObservingReader>)> {
+        let (writer, reader) = open(slots)?;
+        Ok((Box::new(|| Ok(writer)), Box::new(|| Ok(reader))))
+    }
+}
+
+impl Sender for Writer {
+    fn send(&mut self, first: u64, count: u64) -> anyhow::Result<()> {
+        for number in first..first + count {
+            self.push_words(&[number; super::MESSAGE_WORDS])?;
+        }
+        Ok(())
+    }
+}
+
+impl Receiver for ObservingReader {
+    fn receive(&mut self, mut take: impl FnMut(&Message)) -> anyhow::Result<()> {
+        match self.poll() {
+            Observed::Record(record) => take(as_message(record.words())?),
+            Observed::Empty => {}
+            Observed::Overrun { missed_slots } => bail!("lapped by {missed_slots} slots"),
+        }
+        Ok(())
+    }
+}
+
+fn as_message(words: &[u64]) -> anyhow::Result<&Message> {
+    Ok(words.try_into()?)
+}
