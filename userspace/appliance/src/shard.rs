@@ -10,6 +10,9 @@
 //! [`wirebook_machine::Counters`], [`wirebook_machine::MachineCounters`] and
 //! [`crate::repair::RepairCounters`].
 
+mod ahead;
+
+pub use self::ahead::Ahead;
 use crate::lines::ChannelSpec;
 use crate::published::Published;
 use crate::repair::{Demand, Demands, RepairCounters, Repairs, Step};
@@ -341,7 +344,7 @@ impl<S: BookSink> Shard<S> {
     }
 }
 
-/// A worker and its shard on one thread: run to completion, no ring between them.
+/// A worker and its shard on one thread: each event is applied as it comes.
 impl<S: BookSink> Mailbox for Shard<S> {
     #[inline]
     fn deliver(&mut self, event: &Event) {
