@@ -353,7 +353,7 @@ impl Housekeeping {
             counts.set_all("interface", &format!("interface=\"{name}\""), &counters);
         }
         for (number, shard) in self.shards.iter_mut().enumerate() {
-            shard.tell(counts, &format!("shard=\"{number}\""));
+            shard.tell(counts, number);
         }
         if let Some(counters) = self.recovery.as_mut().and_then(Latest::get) {
             counts.set_all("recovery", "", &counters);

@@ -8,6 +8,7 @@
 
 use crate::clock;
 use crate::config::Idle;
+use crate::cycles::Cycles;
 use crate::handover::Taker;
 use crate::idle::{Waiter, nap};
 use crate::incidents::IncidentSender;
@@ -136,6 +137,8 @@ pub struct WorkerStage<M = RingMailbox> {
     pub changes: Taker<WorkerChange>,
     /// Says that it moves.
     pub progress: Progress,
+    /// How long it takes a turn.
+    pub cycles: Cycles,
     /// How it waits.
     pub idle: Idle,
 }
@@ -149,7 +152,9 @@ impl<M: Mailbox> WorkerStage<M> {
         while !stop.load(Ordering::Relaxed) {
             self.progress.cycle();
             let mut found = self.poll();
-            found |= self.worker.tick(clock::now());
+            let now = clock::now();
+            found |= self.worker.tick(now);
+            self.cycles.end(found, now);
             self.probes.worker.answer(|| self.sample());
             self.worker.end_cycle(found);
             self.change(found);
@@ -166,7 +171,9 @@ impl<M: Mailbox> WorkerStage<M> {
             if !found {
                 self.progress.awaits(Awaits::Packets);
             }
-            waiter.cycle(found, || self.source.sleep(self.worker.patience()));
+            if waiter.cycle(found, || self.source.sleep(self.worker.patience())) {
+                self.cycles.awoke(clock::now());
+            }
         }
         for _ in 0..LAST_POLLS {
             let found = self.poll();
@@ -197,6 +204,7 @@ impl<M: Mailbox> WorkerStage<M> {
             counters: self.worker.counters(),
             drops: self.source.own_drops(),
             backpressure: self.worker.mailboxes().map(Mailbox::backpressure).sum(),
+            cycles: self.cycles.counters(),
         }
     }
 
@@ -307,12 +315,14 @@ pub struct Batch {
     bad_slots: u64,
     /// When the packet began that is being applied: at the shard, or at the worker on its thread.
     packet_began: Option<UnixNanos>,
+    /// When the last packet was published.
+    published_at: UnixNanos,
 }
 
 impl Default for Batch {
     fn default() -> Self {
         let events = Vec::with_capacity(BATCH_EVENTS);
-        Self { events, applied: 0, bad_slots: 0, packet_began: None }
+        Self { events, applied: 0, bad_slots: 0, packet_began: None, published_at: 0 }
     }
 }
 
@@ -372,6 +382,8 @@ pub struct ShardStage<S = ShardSink> {
     pub probes: ShardProbes,
     /// Says that it moves.
     pub progress: Progress,
+    /// How long it takes a turn on a thread of its own.
+    pub cycles: Cycles,
     /// How it waits.
     pub idle: Idle,
     /// Events out of a mailbox, on their way into the books.
@@ -398,6 +410,8 @@ impl<S: Output> ShardStage<S> {
                 Ok(found) => found,
                 Err(_) => self.recover(),
             };
+            let now = if found { self.batch.published_at } else { clock::now() };
+            self.cycles.end(found, now);
             self.tend(found);
             if !found {
                 if stopping {
@@ -405,7 +419,9 @@ impl<S: Output> ShardStage<S> {
                 }
                 self.progress.awaits(Awaits::Events);
             }
-            waiter.cycle(found, nap);
+            if waiter.cycle(found, nap) {
+                self.cycles.awoke(clock::now());
+            }
         }
     }
 
@@ -460,6 +476,7 @@ impl<S: Output> ShardStage<S> {
             repairs: self.shard.repair_counters(),
             check: self.shard.check_counters(),
             refresh: self.refresh.as_ref().map(Refresh::counters).unwrap_or_default(),
+            cycles: self.cycles.counters(),
         }
     }
 
@@ -540,7 +557,9 @@ impl<S: Output> ShardStage<S> {
     #[inline]
     fn end_packet(&mut self) {
         if let Some(began) = self.batch.packet_began.take() {
-            self.to_published.record(clock::now().saturating_sub(began));
+            let now = clock::now();
+            self.batch.published_at = now;
+            self.to_published.record(now.saturating_sub(began));
         }
     }
 

@@ -15,8 +15,9 @@ mod build;
 
 use self::build::{Builder, Built, WorkerThread};
 use crate::attend::Attendant;
-use crate::config::{Config, Handlers};
+use crate::config::{Config, Handlers, WorkerConfig};
 use crate::counts::{self, Counts};
+use crate::cycles::CycleCounters;
 use crate::door::Door;
 use crate::housekeeping::{Housekeeping, Stop};
 use crate::intake::Intake;
@@ -71,6 +72,8 @@ pub struct Finished {
     pub intake: Intake,
     /// Latency of each stage.
     pub latency: LatencyReport,
+    /// By the name of a hot thread: its cycles.
+    pub cycles: Vec<(String, CycleCounters)>,
 }
 
 /// Builds everything, runs until `stop`, and takes it down in order.
@@ -196,7 +199,7 @@ pub fn run(
         kept?;
         anyhow::Ok((workers?, shards?, recovery?.pop().flatten(), recorded))
     })?;
-    Ok(Finished { recorder, ..finish(housekeeping, workers, shards, recovery)? })
+    Ok(Finished { recorder, ..finish(config, housekeeping, workers, shards, recovery)? })
 }
 
 /// The segment: a ring from each worker to each shard, and each shard's output.
@@ -285,11 +288,14 @@ struct EndedWorkers {
     drops: Drops,
     backpressure: u64,
     lost_in_rings: u64,
+    /// Of workers and shards.
+    cycles: Vec<(String, CycleCounters)>,
 }
 
 impl EndedWorkers {
     /// Adds one; gives back what stood behind it.
-    fn add<M: Mailbox>(&mut self, stage: WorkerStage<M>) -> anyhow::Result<Vec<M>> {
+    fn add<M: Mailbox>(&mut self, name: &str, stage: WorkerStage<M>) -> anyhow::Result<Vec<M>> {
+        self.cycles.push((format!("worker-{name}"), stage.cycles.counters()));
         let channels: Vec<_> = stage.worker.channels().collect();
         self.summary.add_worker(stage.worker.counters(), &channels);
         self.drops += stage.source.drops()?;
@@ -301,27 +307,32 @@ impl EndedWorkers {
 }
 
 fn finish(
+    config: &Config,
     mut housekeeping: Housekeeping,
     workers: Vec<WorkerThread>,
     mut shards: Vec<ShardStage>,
     recovery: Option<RecoveryCounters>,
 ) -> anyhow::Result<Finished> {
     let mut ended = EndedWorkers::default();
-    for worker in workers {
+    for (WorkerConfig { name, .. }, worker) in config.workers.iter().zip(workers) {
         match worker {
-            WorkerThread::BeforeRings(stage) => drop(ended.add(*stage)?),
-            WorkerThread::Inline(stage) => shards.extend(ended.add(*stage)?),
+            WorkerThread::BeforeRings(stage) => drop(ended.add(name, *stage)?),
+            WorkerThread::Inline(stage) => shards.extend(ended.add(name, *stage)?),
         }
     }
-    let EndedWorkers { mut summary, mut drops, backpressure, mut lost_in_rings } = ended;
+    let EndedWorkers { mut summary, mut drops, backpressure, mut lost_in_rings, mut cycles } =
+        ended;
     let gone = housekeeping.reloader.take().map(Reloader::into_gone);
     summary.add_worker(WorkerCounters::default(), &gone.unwrap_or_default());
     let mut books = Vec::new();
     let mut refresh = RefreshCounters::default();
     let stalls = housekeeping.progress.stalls();
     let mut supervision = SupervisionReport { stalls, ..SupervisionReport::default() };
-    for stage in shards {
+    for (number, stage) in shards.into_iter().enumerate() {
         supervision.add(&stage.shard);
+        if config.handlers == Handlers::Shards {
+            cycles.push((format!("shard-{number}"), stage.cycles.counters()));
+        }
         if let Some(stage) = &stage.refresh {
             refresh += stage.counters();
         }
@@ -349,5 +360,6 @@ fn finish(
         latency,
         supervision,
         refresh,
+        cycles,
     })
 }

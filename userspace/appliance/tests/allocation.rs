@@ -184,6 +184,7 @@ fn through_rings(protocol: Protocol, frames: &Frames, messages: u64) {
         probes: ShardProbes { shard: shard_probe, machines: Vec::new() },
         idle: Idle::Spin,
         batch: Batch::default(),
+        cycles: wirebook::cycles::Cycles::default(),
         changes: handover().1,
         incidents: incidents(0, Vec::new()).0,
         refresh: None,

@@ -14,7 +14,7 @@ use wirebook::incidents::incidents;
 use wirebook::lines::{ChannelSpec, Lines};
 use wirebook::progress::{Awaits, Progress, ProgressWatch, Told};
 use wirebook::published::Published;
-use wirebook::router::Router;
+use wirebook::router::{Mailbox, Router};
 use wirebook::samples::ShardProbes;
 use wirebook::shard::Shard;
 use wirebook::stages::{Batch, Output, OutputRing, RingMailbox, ShardStage};
@@ -62,6 +62,7 @@ fn stages_into<S: Output>(
         progress,
         idle: Idle::SpinThenYield,
         batch: Batch::default(),
+        cycles: wirebook::cycles::Cycles::default(),
         changes: handover().1,
         incidents: incidents(0, Vec::new()).0,
         refresh: None,

@@ -10,6 +10,7 @@
 
 use crate::config::{BooksKept, Config, Handlers, Idle, WorkerConfig};
 use crate::counts;
+use crate::cycles::Cycles;
 use crate::handover::{Giver, handover};
 use crate::housekeeping::Housekeeping;
 use crate::incidents::incidents;
@@ -189,6 +190,7 @@ impl Builder<'_> {
             probes: housekeeping.probe_worker(config, &settings.name),
             changes,
             progress,
+            cycles: Cycles::default(),
             idle: settings.idle,
         })
     }
@@ -229,6 +231,7 @@ impl Builder<'_> {
             to_published,
             probes,
             progress: Progress::default(),
+            cycles: Cycles::default(),
             idle: Idle::default(),
             batch: Batch::default(),
             changes,
