@@ -214,10 +214,10 @@ impl<S: BookSink> Shard<S> {
         !self.repairs.is_empty()
     }
 
-    /// Says what time it is: from here a book that falls rests.
+    /// Says what time it is at least: from here a book that falls rests. A packet of a replay has none.
     #[inline]
     pub fn set_now(&mut self, now: UnixNanos) {
-        self.now = now;
+        self.now = self.now.max(now);
     }
 
     /// Lets time pass: asks for books that fell, where their time has come.

@@ -12,6 +12,7 @@ use crate::config::{BooksKept, Config, Handlers, Idle, WorkerConfig};
 use crate::counts;
 use crate::cycles::Cycles;
 use crate::handover::{Giver, handover};
+use crate::host::{self, Host};
 use crate::housekeeping::Housekeeping;
 use crate::incidents::incidents;
 use crate::lines::{ChannelSpec, Lines};
@@ -131,7 +132,9 @@ impl Builder<'_> {
             let worker_to_shard = Some(times.recorder_of("worker→shard", &label));
             let to_published = times.recorder_of("shard→published", &label);
             let progress = self.housekeeping.progress(format!("shard-{number}"));
-            let stage = self.shard(number, to_published, built)?;
+            let (what, host) = (format!("shard {number}"), Host::system());
+            let stage = || self.shard(number, to_published, built);
+            let stage = host::placed(&host, &what, settings.core, stage)?;
             let idle = settings.idle;
             built.shards.push(ShardStage { mailboxes, worker_to_shard, progress, idle, ..stage });
         }
@@ -144,7 +147,9 @@ impl Builder<'_> {
             let begun = self.begin_worker(settings);
             let times = &mut self.housekeeping.histograms;
             let to_published = times.recorder_of("worker→published", &shard_label(number));
-            let shard = self.shard(number, to_published, built)?;
+            let what = format!("the shard of worker {}", settings.name);
+            let shard = || self.shard(number, to_published, built);
+            let shard = host::placed(&Host::system(), &what, settings.core, shard)?;
             let stage = self.worker(number, begun, vec![shard], built)?;
             built.workers.push(WorkerThread::Inline(stage.into()));
         }
