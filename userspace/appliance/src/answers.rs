@@ -5,6 +5,7 @@
 
 use crate::config::{ChannelConfig, Config, LINES_MAX};
 use crate::counts::Counts;
+use crate::cycles::CycleCounters;
 use crate::notices::{About, ChannelMemory, Notices, news_of_drops};
 use crate::notify::ChannelLook;
 use crate::samples::{ChannelSample, Latest, ShardSample, WorkerSample};
@@ -96,9 +97,11 @@ impl WorkerAnswers {
     /// Tells its counts; the kernel's of its sockets, and of those that are closed, come from elsewhere.
     pub(crate) fn tell(&mut self, counts: &mut Counts, notices: &mut Notices, kernel: Drops) {
         let labels = format!("worker=\"{}\"", self.name);
-        let Some(WorkerSample { counters, mut drops, backpressure }) = self.latest.get() else {
+        let Some(WorkerSample { counters, mut drops, backpressure, cycles }) = self.latest.get()
+        else {
             return;
         };
+        tell_cycles(counts, &format!("worker-{}", self.name), &cycles);
         counts.set_all("worker", &labels, &counters);
         counts.set("worker", "backpressure", &labels, backpressure);
         drops += kernel;
@@ -156,10 +159,22 @@ impl ChannelAnswers {
     }
 }
 
+/// How many cycles there were tells the word by which housekeeping sees that a thread moves.
+fn tell_cycles(counts: &mut Counts, thread: &str, cycles: &CycleCounters) {
+    let labels = format!("thread=\"{thread}\"");
+    counts.set("thread", "empty_cycles", &labels, cycles.empty_cycles);
+    counts.set("thread", "longest_cycle_ns", &labels, cycles.longest_cycle_ns);
+    counts.set("thread", "longest_cycle_ever_ns", &labels, cycles.longest_cycle_ever_ns);
+}
+
 impl ShardAnswers {
-    pub(crate) fn tell(&mut self, counts: &mut Counts, labels: &str) {
+    pub(crate) fn tell(&mut self, counts: &mut Counts, number: usize) {
         let Some(sample) = self.latest.get() else { return };
-        let ShardSample { counters, in_use, repairs, check, refresh } = sample;
+        let labels = &format!("shard=\"{number}\"");
+        let ShardSample { counters, in_use, repairs, check, refresh, cycles } = sample;
+        if cycles.cycles > 0 {
+            tell_cycles(counts, &format!("shard-{number}"), &cycles);
+        }
         for (name, value) in counters.named() {
             counts.set("shard", name, labels, value);
         }

@@ -72,11 +72,14 @@ pub struct Config {
     /// What is given up once everything is set up.
     #[serde(default)]
     pub rights: RightsConfig,
+    /// On which threads books are kept.
+    #[serde(default)]
+    pub handlers: Handlers,
     /// Threads that receive and decode.
     #[serde(rename = "worker")]
     pub workers: Vec<WorkerConfig>,
-    /// Threads that own the books.
-    #[serde(rename = "shard")]
+    /// Threads that own the books; none where `handlers` is `"inline"`.
+    #[serde(rename = "shard", default)]
     pub shards: Vec<ShardConfig>,
     /// The venues' numbered streams.
     #[serde(rename = "channel")]
@@ -168,6 +171,18 @@ pub enum BooksKept {
     Orders,
     /// Price levels alone, for those who need no queue; records are of levels, with `F_MBP`.
     Levels,
+}
+
+/// Which threads own the books and the machines behind them.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Handlers {
+    /// Shards, each a thread, behind rings: instruments are shared out among them.
+    #[default]
+    Shards,
+    /// The workers: each keeps the books of its own channels, from packet to record on one thread,
+    /// and has the output ring and the board of its own number.
+    Inline,
 }
 
 /// How a thread waits when it has nothing to do.

@@ -34,7 +34,7 @@ pub fn lay_out(layout: SegmentLayout, config: &Config) -> SegmentLayout {
         true => config.channels.len() + CHANNELS_TO_COME,
         false => 1,
     };
-    let histograms = config.workers.len() + a_shard * config.shards.len() + 3 * channels;
+    let histograms = config.workers.len() + a_shard * config.shard_count() + 3 * channels;
     let numbers = 0..histograms.min(layout.room());
     let counts = histogram_counts();
     numbers.fold(layout, |layout, number| layout.histogram(names::histogram(number), counts))

@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 /// How long a hot thread may take: many times the sleep of one that waits in poll(2).
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Busy cycles of the hot thread between two looks of its own.
+const CYCLES_A_LOOK: u32 = 1 << 10;
+
 /// How often the slow thread looks.
 const LOOK: Duration = Duration::from_micros(200);
 
@@ -32,6 +35,8 @@ pub struct Giver<T> {
 /// The hot thread's end.
 pub struct Taker<T> {
     shared: Arc<Shared<T>>,
+    /// Cycles until it looks, however busy.
+    until_look: u32,
 }
 
 /// The hot thread did not take what was made for it.
@@ -42,7 +47,7 @@ pub struct NotTaken;
 /// Both ends.
 pub fn handover<T>() -> (Giver<T>, Taker<T>) {
     let shared = Arc::new(Shared { there: ArrayQueue::new(1), back: ArrayQueue::new(1) });
-    (Giver { shared: Arc::clone(&shared) }, Taker { shared })
+    (Giver { shared: Arc::clone(&shared) }, Taker { shared, until_look: CYCLES_A_LOOK })
 }
 
 impl<T> Giver<T> {
@@ -87,6 +92,17 @@ pub fn within_patience(mut done: impl FnMut() -> bool) -> bool {
 }
 
 impl<T> Taker<T> {
+    /// Once a cycle of the hot thread: takes what is there in each that found nothing, and in some
+    /// of those that found something.
+    #[inline]
+    pub fn cycle(&mut self, found: bool, swap: impl FnOnce(&mut T)) {
+        self.until_look -= 1;
+        if !found || self.until_look == 0 {
+            self.until_look = CYCLES_A_LOOK;
+            self.take(swap);
+        }
+    }
+
     /// Takes what is there, and gives it back as `swap` has left it.
     #[inline]
     pub fn take(&self, swap: impl FnOnce(&mut T)) {

@@ -8,6 +8,7 @@ use crate::attend::Attendant;
 use crate::clock;
 use crate::config::{Config, SupervisionConfig};
 use crate::counts::Counts;
+use crate::host::{self, Host};
 use crate::incidents::IncidentReader;
 use crate::log;
 use crate::metrics::HlogCounters;
@@ -284,6 +285,9 @@ impl Housekeeping {
             if let Some(path) = &self.duties.ready_file {
                 std::fs::write(path, "ready\n").with_context(|| path.display().to_string())?;
             }
+            // Rings and boards are first written by the threads that own them.
+            let segment = host::Pages::of_mappings(&Host::system(), "memfd:wirebook");
+            host::tell("the segment, as far as it was written", None, None, segment.as_ref());
             let channels = self.workers.iter().map(|worker| worker.channels.len()).sum();
             let text = started(self.workers.len(), self.shards.len(), channels);
             notices.tell(Level::Info, About::default(), text);
@@ -353,7 +357,7 @@ impl Housekeeping {
             counts.set_all("interface", &format!("interface=\"{name}\""), &counters);
         }
         for (number, shard) in self.shards.iter_mut().enumerate() {
-            shard.tell(counts, &format!("shard=\"{number}\""));
+            shard.tell(counts, number);
         }
         if let Some(counters) = self.recovery.as_mut().and_then(Latest::get) {
             counts.set_all("recovery", "", &counters);

@@ -25,20 +25,28 @@ impl Waiter {
         Self { idle, empty_cycles: 0 }
     }
 
-    /// Ends a cycle. `sleep` is called where the thread may block for a while.
+    /// Ends a cycle. `sleep` is called where the thread may block for a while. True where it slept, or
+    /// gave the core away.
     #[inline]
-    pub fn cycle(&mut self, found: bool, sleep: impl FnOnce()) {
+    pub fn cycle(&mut self, found: bool, sleep: impl FnOnce()) -> bool {
         if found {
             self.empty_cycles = 0;
-            return;
+            return false;
         }
         self.empty_cycles = self.empty_cycles.saturating_add(1);
         match self.idle {
             Idle::Spin => std::hint::spin_loop(),
             _ if self.empty_cycles < SPIN_CYCLES => std::hint::spin_loop(),
-            Idle::SpinThenYield => std::thread::yield_now(),
-            Idle::Poll => sleep(),
+            Idle::SpinThenYield => {
+                std::thread::yield_now();
+                return true;
+            }
+            Idle::Poll => {
+                sleep();
+                return true;
+            }
         }
+        false
     }
 }
 

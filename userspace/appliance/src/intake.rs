@@ -16,6 +16,7 @@
 
 use crate::config::{Config, LineConfig, Source as SourceKind, WorkerConfig, XdpMode};
 use crate::handover::{Giver, NotTaken};
+use crate::host::{self, Host};
 use crate::source::{Drops, SocketChange, Source};
 use crate::stages::WorkerChange;
 use serde_json::{Value, json};
@@ -353,7 +354,9 @@ impl Inlet {
             ..steering.socket_config(queue)
         };
         let sockets: Vec<_> = queues.flat_map(|used| &used.queues).map(socket).collect();
-        let (mut receiver, reports) = Receiver::open(&sockets)?;
+        let what = format!("the UMEM of worker {} on {}", worker.name, self.name);
+        let open = || Receiver::open(&sockets);
+        let (mut receiver, reports) = host::placed(&Host::system(), &what, worker.core, open)?;
         steering.serve(&receiver)?;
         self.kernel.push((number, receiver.statistics_reader()?));
         for report in reports {

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod counts;
+pub mod cycles;
 pub mod doctor;
 pub mod door;
 pub mod exchange;

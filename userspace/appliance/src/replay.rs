@@ -14,7 +14,7 @@ use crate::machines::MachineKinds;
 use crate::report::ChannelReport;
 use crate::router::Router;
 use crate::self_check::SelfCheck;
-use crate::shard::Shard;
+use crate::shard::{Ahead, Shard};
 use crate::worker::{Worker, WorkerCounters};
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -69,8 +69,8 @@ pub struct Replay<S> {
 }
 
 enum DecodePath<S> {
-    Packets(Box<Worker<Shard<S>>>),
-    Records { router: Box<Router<Shard<S>>>, counters: WorkerCounters },
+    Packets(Box<Worker<Ahead<S>>>),
+    Records { router: Box<Router<Ahead<S>>>, counters: WorkerCounters },
 }
 
 impl<S: RecordSink> Replay<S> {
@@ -101,7 +101,7 @@ impl<S: RecordSink> Replay<S> {
         let channels = Channels::find(input, kind)?;
         let shards = sinks
             .into_iter()
-            .map(|sink| new_shard(limits, channels.specs(), behind, sink))
+            .map(|sink| new_shard(limits, channels.specs(), behind, sink).map(Ahead::new))
             .collect::<Result<_, _>>()?;
         let mut router = Router::new(shards);
         if !behind.kinds.are_none(&behind.machines) {
@@ -147,7 +147,7 @@ impl<S: RecordSink> Replay<S> {
     }
 
     fn finish(self) -> Replayed<S> {
-        let (shards, worker, channels) = match self.path {
+        let (shards, worker, channels): (Vec<_>, _, _) = match self.path {
             DecodePath::Packets(mut worker) => {
                 worker.give_up_waiting();
                 let (counters, channels) = (worker.counters(), worker.channels().collect());
@@ -157,13 +157,14 @@ impl<S: RecordSink> Replay<S> {
                 (router.into_mailboxes().collect(), counters, Vec::new())
             }
         };
+        let shards = shards.into_iter().map(Ahead::into_shard).collect();
         Replayed { shards, worker, channels, input: self.input }
     }
 }
 
 fn take_packets<S: RecordSink>(
     capture: &mut Capture,
-    worker: &mut Worker<Shard<S>>,
+    worker: &mut Worker<Ahead<S>>,
     counters: &mut InputCounters,
     bar: &Bar,
 ) -> Result<(), CaptureError> {
@@ -183,7 +184,7 @@ fn take_packets<S: RecordSink>(
 
 fn take_records<S: RecordSink>(
     capture: &mut Capture,
-    router: &mut Router<Shard<S>>,
+    router: &mut Router<Ahead<S>>,
     worker: &mut WorkerCounters,
     counters: &mut InputCounters,
     bar: &Bar,

@@ -14,12 +14,32 @@
 //! mailbox counts the backpressure.
 
 use crate::intervals::Intervals;
+use std::time::Duration;
 use wirebook_model::{ALL_INSTRUMENTS, Event, EventHeader, EventSink, Packet, VenueEvent};
 
 /// Takes one shard's events: its ring, or the shard itself where both share a thread.
 pub trait Mailbox {
     /// Takes an event, waiting for room where there is none.
     fn deliver(&mut self, event: &Event);
+
+    /// Ends a cycle of the worker, in which it found something or nothing: the time for what a shard
+    /// does that shares the worker's thread.
+    fn end_cycle(&mut self, _found: bool) {}
+
+    /// The longest that the worker may sleep.
+    fn patience(&self) -> Duration {
+        Duration::MAX
+    }
+
+    /// Times that the worker had to wait for the shard.
+    fn backpressure(&self) -> u64 {
+        0
+    }
+
+    /// Events that a dead shard did not take.
+    fn undelivered(&self) -> u64 {
+        0
+    }
 }
 
 /// Routes events to the mailboxes of all shards.
@@ -60,6 +80,14 @@ impl<M: Mailbox> Router<M> {
         self.packet = packet_event(channel, sequence, packet);
         for addressed in &mut self.mailboxes {
             addressed.has_packet = false;
+        }
+    }
+
+    /// Ends a cycle of the worker.
+    #[inline]
+    pub fn end_cycle(&mut self, found: bool) {
+        for addressed in &mut self.mailboxes {
+            addressed.mailbox.end_cycle(found);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a hot thread copies for housekeeping when it is asked: plain numbers, nothing allocated.
 
 use crate::config::LINES_MAX;
+use crate::cycles::CycleCounters;
 use crate::refresh::RefreshCounters;
 use crate::repair::RepairCounters;
 use crate::self_check::CheckCounters;
@@ -21,6 +22,8 @@ pub struct WorkerSample {
     pub drops: Drops,
     /// Times that it waited for a shard.
     pub backpressure: u64,
+    /// Its cycles.
+    pub cycles: CycleCounters,
 }
 
 /// A channel's counts.
@@ -51,6 +54,8 @@ pub struct ShardSample {
     pub check: CheckCounters,
     /// What was written for readers that missed something.
     pub refresh: RefreshCounters,
+    /// Its cycles; none where the worker's thread is its own.
+    pub cycles: CycleCounters,
 }
 
 /// Where a worker answers: for itself and for each of its channels.

@@ -10,6 +10,9 @@
 //! [`wirebook_machine::Counters`], [`wirebook_machine::MachineCounters`] and
 //! [`crate::repair::RepairCounters`].
 
+mod ahead;
+
+pub use self::ahead::Ahead;
 use crate::lines::ChannelSpec;
 use crate::published::Published;
 use crate::repair::{Demand, Demands, RepairCounters, Repairs, Step};
@@ -211,10 +214,10 @@ impl<S: BookSink> Shard<S> {
         !self.repairs.is_empty()
     }
 
-    /// Says what time it is: from here a book that falls rests.
+    /// Says what time it is at least: from here a book that falls rests. A packet of a replay has none.
     #[inline]
     pub fn set_now(&mut self, now: UnixNanos) {
-        self.now = now;
+        self.now = self.now.max(now);
     }
 
     /// Lets time pass: asks for books that fell, where their time has come.
@@ -341,7 +344,7 @@ impl<S: BookSink> Shard<S> {
     }
 }
 
-/// A worker and its shard on one thread: run to completion, no ring between them.
+/// A worker and its shard on one thread: each event is applied as it comes.
 impl<S: BookSink> Mailbox for Shard<S> {
     #[inline]
     fn deliver(&mut self, event: &Event) {

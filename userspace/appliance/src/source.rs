@@ -167,12 +167,13 @@ impl Source {
         }
     }
 
-    /// Sleeps until a packet comes, or for a moment.
-    pub fn sleep(&mut self) {
+    /// Sleeps until a packet comes, or for a moment that is no longer than `at_most`.
+    pub fn sleep(&mut self, at_most: Duration) {
+        let wait = WAIT.min(at_most);
         // An error here is a signal or a closed socket; the next poll shows either.
         let _ = match self {
-            Self::Xdp(receiver) => receiver.wait(WAIT),
-            Self::Socket(receiver) => receiver.wait(WAIT),
+            Self::Xdp(receiver) => receiver.wait(wait),
+            Self::Socket(receiver) => receiver.wait(wait),
         };
     }
 

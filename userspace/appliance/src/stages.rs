@@ -1,4 +1,4 @@
-//! The hot threads: what a worker and a shard do in each cycle.
+//! The hot threads: what a worker and a shard do in each cycle, and both on one thread (`inline`).
 //!
 //! Arrives: a source or mailboxes. Leaves: events in rings, records in the output ring, books on
 //! the board, latencies and counts for housekeeping. Promises: no allocation, lock, log or system
@@ -8,6 +8,7 @@
 
 use crate::clock;
 use crate::config::Idle;
+use crate::cycles::Cycles;
 use crate::handover::Taker;
 use crate::idle::{Waiter, nap};
 use crate::incidents::IncidentSender;
@@ -33,6 +34,8 @@ use wirebook_shm::board::{BoardWriter, CELL_LEVELS, Cell, CellLevel};
 use wirebook_shm::ring::{Cursor, GatedWriter, GatingReader, PushError, Writer};
 use wirebook_telemetry::{Probe, StageHistogram};
 
+mod inline;
+
 /// Events taken from one mailbox before the next one has its turn.
 const EVENTS_A_TURN: usize = 256;
 
@@ -41,9 +44,6 @@ const LAST_POLLS: usize = 1_024;
 
 /// Idle cycles between two looks at the kernel's clock offset: seconds, at some 100 ns a cycle.
 const CYCLES_A_CLOCK: u32 = 1 << 24;
-
-/// Busy cycles between two looks at what housekeeping has made: an idle thread looks in each.
-const CYCLES_A_CHANGE: u32 = 1 << 10;
 
 /// What a worker takes in while it runs.
 pub enum WorkerChange {
@@ -86,16 +86,6 @@ impl RingMailbox {
         Self { progress, shard, ..self }
     }
 
-    /// Times that the worker had to wait for the shard.
-    pub fn backpressure(&self) -> u64 {
-        self.backpressure
-    }
-
-    /// Events that a dead shard did not take.
-    pub fn undelivered(&self) -> u64 {
-        self.undelivered
-    }
-
     #[cold]
     fn wait_for_room(&mut self, words: &[u64]) {
         self.backpressure += 1;
@@ -121,14 +111,22 @@ impl Mailbox for RingMailbox {
             Err(PushError::Length(_)) => debug_assert!(false, "an event is at most two slots"),
         }
     }
+
+    fn backpressure(&self) -> u64 {
+        self.backpressure
+    }
+
+    fn undelivered(&self) -> u64 {
+        self.undelivered
+    }
 }
 
-/// A worker on its thread.
-pub struct WorkerStage {
+/// A worker on its thread: behind it rings to the shards, or the one shard that shares the thread.
+pub struct WorkerStage<M = RingMailbox> {
     /// Where its packets come from.
     pub source: Source,
     /// What decodes them.
-    pub worker: Worker<RingMailbox>,
+    pub worker: Worker<M>,
     /// The ring to the recorder of packets, where there is one.
     pub packets: Option<PacketWriter>,
     /// From arrival to the start of decoding.
@@ -139,27 +137,27 @@ pub struct WorkerStage {
     pub changes: Taker<WorkerChange>,
     /// Says that it moves.
     pub progress: Progress,
+    /// How long it takes a turn.
+    pub cycles: Cycles,
     /// How it waits.
     pub idle: Idle,
 }
 
-impl WorkerStage {
+impl<M: Mailbox> WorkerStage<M> {
     /// Runs until `stop`, and then until nothing is left that had arrived, within reason; `ended`
     /// says that every channel's session has ended.
     pub fn run(&mut self, stop: &AtomicBool, ended: &AtomicBool) {
         let mut waiter = Waiter::new(self.idle);
         let mut until_clock = CYCLES_A_CLOCK;
-        let mut until_change = CYCLES_A_CHANGE;
         while !stop.load(Ordering::Relaxed) {
             self.progress.cycle();
             let mut found = self.poll();
-            found |= self.worker.tick(clock::now());
+            let now = clock::now();
+            found |= self.worker.tick(now);
+            self.cycles.end(found, now);
             self.probes.worker.answer(|| self.sample());
-            until_change -= 1;
-            if !found || until_change == 0 {
-                until_change = CYCLES_A_CHANGE;
-                self.change();
-            }
+            self.worker.end_cycle(found);
+            self.change(found);
             if !found {
                 self.wire_to_worker.hand_over();
                 self.worker.hand_over();
@@ -173,18 +171,22 @@ impl WorkerStage {
             if !found {
                 self.progress.awaits(Awaits::Packets);
             }
-            waiter.cycle(found, || self.source.sleep());
+            if waiter.cycle(found, || self.source.sleep(self.worker.patience())) {
+                self.cycles.awoke(clock::now());
+            }
         }
         for _ in 0..LAST_POLLS {
-            if !self.poll() {
+            let found = self.poll();
+            self.worker.end_cycle(found);
+            if !found {
                 return;
             }
         }
     }
 
     #[inline]
-    fn change(&mut self) {
-        self.changes.take(|change| match change {
+    fn change(&mut self, found: bool) {
+        self.changes.cycle(found, |change| match change {
             WorkerChange::Sockets(change) => self.source.exchange(change),
             WorkerChange::Channels(change, probes) => {
                 self.worker.exchange(change, clock::now());
@@ -201,7 +203,8 @@ impl WorkerStage {
         WorkerSample {
             counters: self.worker.counters(),
             drops: self.source.own_drops(),
-            backpressure: self.worker.mailboxes().map(RingMailbox::backpressure).sum(),
+            backpressure: self.worker.mailboxes().map(Mailbox::backpressure).sum(),
+            cycles: self.cycles.counters(),
         }
     }
 
@@ -310,11 +313,16 @@ pub struct Batch {
     events: Vec<Event>,
     applied: usize,
     bad_slots: u64,
+    /// When the packet began that is being applied: at the shard, or at the worker on its thread.
+    packet_began: Option<UnixNanos>,
+    /// When the last packet was published.
+    published_at: UnixNanos,
 }
 
 impl Default for Batch {
     fn default() -> Self {
-        Self { events: Vec::with_capacity(BATCH_EVENTS), applied: 0, bad_slots: 0 }
+        let events = Vec::with_capacity(BATCH_EVENTS);
+        Self { events, applied: 0, bad_slots: 0, packet_began: None, published_at: 0 }
     }
 }
 
@@ -327,8 +335,7 @@ impl Batch {
     /// Takes the next events, in place of those that were applied; returns how many slots it took.
     #[inline]
     fn fill(&mut self, mailbox: &mut GatingReader) -> usize {
-        self.events.clear();
-        self.applied = 0;
+        self.clear();
         let mut slots = 0;
         while slots < BATCH_EVENTS
             && let Some(record) = mailbox.pop()
@@ -343,15 +350,22 @@ impl Batch {
         slots
     }
 
+    /// Makes room for the next events.
+    #[inline]
+    fn clear(&mut self) {
+        self.events.clear();
+        self.applied = 0;
+    }
+
     /// The events that are not applied yet.
     fn left(&self) -> &[Event] {
         &self.events[self.applied..]
     }
 }
 
-/// A shard on its thread.
+/// A shard on a thread of its own, or on its worker's.
 pub struct ShardStage<S = ShardSink> {
-    /// One ring a worker.
+    /// One ring a worker; none on the worker's thread.
     pub mailboxes: Vec<GatingReader>,
     /// The books.
     pub shard: Shard<S>,
@@ -359,14 +373,17 @@ pub struct ShardStage<S = ShardSink> {
     pub board: BoardWriter,
     /// DBN publisher of each channel, for the board.
     pub publishers: [u16; 256],
-    /// From the start of decoding to the shard.
-    pub worker_to_shard: StageHistogram,
-    /// From the shard to the last record's place in the output ring.
-    pub shard_to_published: StageHistogram,
+    /// From the start of decoding to the shard; nothing is between them on the worker's thread.
+    pub worker_to_shard: Option<StageHistogram>,
+    /// To the last record's place in the output ring: from the shard, or from the start of decoding
+    /// on the worker's thread.
+    pub to_published: StageHistogram,
     /// Answer housekeeping.
     pub probes: ShardProbes,
     /// Says that it moves.
     pub progress: Progress,
+    /// How long it takes a turn on a thread of its own.
+    pub cycles: Cycles,
     /// How it waits.
     pub idle: Idle,
     /// Events out of a mailbox, on their way into the books.
@@ -385,7 +402,6 @@ impl<S: Output> ShardStage<S> {
     /// Runs until `stop`, and then until its mailboxes are empty.
     pub fn run(&mut self, stop: &AtomicBool) {
         let mut waiter = Waiter::new(self.idle);
-        let mut until_change = CYCLES_A_CHANGE;
         loop {
             self.progress.cycle();
             let stopping = stop.load(Ordering::Acquire);
@@ -394,32 +410,40 @@ impl<S: Output> ShardStage<S> {
                 Ok(found) => found,
                 Err(_) => self.recover(),
             };
-            self.probes.shard.answer(|| self.sample());
-            if self.shard.is_repairing() {
-                self.shard.tend(clock::now());
-            }
-            until_change -= 1;
-            if !found || until_change == 0 {
-                until_change = CYCLES_A_CHANGE;
-                self.change();
-            }
+            let now = if found { self.batch.published_at } else { clock::now() };
+            self.cycles.end(found, now);
+            self.tend(found);
             if !found {
-                self.worker_to_shard.hand_over();
-                self.shard_to_published.hand_over();
-                self.incidents.send(&mut self.shard);
                 if stopping {
                     return;
                 }
-                self.refresh();
                 self.progress.awaits(Awaits::Events);
             }
-            waiter.cycle(found, nap);
+            if waiter.cycle(found, nap) {
+                self.cycles.awoke(clock::now());
+            }
+        }
+    }
+
+    /// What a cycle ends with, beside events.
+    #[inline]
+    fn tend(&mut self, found: bool) {
+        self.probes.shard.answer(|| self.sample());
+        if self.shard.is_repairing() {
+            self.shard.tend(clock::now());
+        }
+        self.change(found);
+        if !found {
+            self.worker_to_shard.iter_mut().for_each(StageHistogram::hand_over);
+            self.to_published.hand_over();
+            self.incidents.send(&mut self.shard);
+            self.refresh();
         }
     }
 
     #[inline]
-    fn change(&mut self) {
-        self.changes.take(|ShardChange { set, retired }| {
+    fn change(&mut self, found: bool) {
+        self.changes.cycle(found, |ShardChange { set, retired }| {
             for (spec, demands) in set {
                 self.publishers[usize::from(spec.number)] = spec.publisher_id;
                 self.shard.set_channel(spec);
@@ -452,6 +476,7 @@ impl<S: Output> ShardStage<S> {
             repairs: self.shard.repair_counters(),
             check: self.shard.check_counters(),
             refresh: self.refresh.as_ref().map(Refresh::counters).unwrap_or_default(),
+            cycles: self.cycles.counters(),
         }
     }
 
@@ -466,20 +491,26 @@ impl<S: Output> ShardStage<S> {
     fn take_turns(&mut self) -> bool {
         self.shard.resume();
         let mut found = !self.batch.left().is_empty();
-        self.apply_batch(&mut None);
+        self.apply_batch();
         for mailbox in 0..self.mailboxes.len() {
             found |= self.turn(mailbox);
         }
-        // Also where nothing was found: a book may have fallen.
+        self.show(found);
+        found
+    }
+
+    /// Shows what has changed; also where nothing was found, as a book may have fallen.
+    #[inline]
+    fn show(&mut self, found: bool) {
         self.show_changed();
         if found && let Some(waker) = &self.waker {
             waker.wake();
         }
-        found
     }
 
     fn turn(&mut self, mailbox: usize) -> bool {
-        let mut packet_began = None;
+        // A panic may have left the time of another mailbox's packet.
+        self.batch.packet_began = None;
         let mut taken = 0;
         while taken < EVENTS_A_TURN {
             let slots = self.batch.fill(&mut self.mailboxes[mailbox]);
@@ -487,17 +518,15 @@ impl<S: Output> ShardStage<S> {
                 break;
             }
             taken += slots;
-            self.apply_batch(&mut packet_began);
+            self.apply_batch();
         }
-        if let Some(began) = packet_began {
-            self.shard_to_published.record(clock::now().saturating_sub(began));
-        }
+        self.end_packet();
         taken > 0
     }
 
     /// Applies what is left of the batch: all of it, but behind a panic.
     #[inline]
-    fn apply_batch(&mut self, packet_began: &mut Option<UnixNanos>) {
+    fn apply_batch(&mut self) {
         let mut ahead = self.shard.look_ahead(self.batch.left());
         let first = self.batch.applied;
         while let Some(event) = self.batch.events.get(self.batch.applied) {
@@ -505,15 +534,32 @@ impl<S: Output> ShardStage<S> {
             // Before it is applied: one that panics is not applied again.
             self.batch.applied += 1;
             if let VenueEvent::Packet(Packet { ts_worker, .. }) = event.body {
-                let now = clock::now();
-                self.shard.set_now(now);
-                self.worker_to_shard.record(now.saturating_sub(ts_worker));
-                if let Some(began) = packet_began.replace(now) {
-                    self.shard_to_published.record(now.saturating_sub(began));
+                let before = self.batch.packet_began;
+                // One look at the clock a packet; none for the first of a cycle where the worker's is
+                // recent enough.
+                let is_inline = self.worker_to_shard.is_none();
+                let now = if is_inline && before.is_none() { ts_worker } else { clock::now() };
+                if let Some(worker_to_shard) = &mut self.worker_to_shard {
+                    worker_to_shard.record(now.saturating_sub(ts_worker));
                 }
+                if let Some(before) = before {
+                    self.to_published.record(now.saturating_sub(before));
+                }
+                self.batch.packet_began = Some(if is_inline { ts_worker } else { now });
+                self.shard.set_now(now);
             }
             ahead.step(self.shard.books(), &self.batch.events[first..], at);
             self.shard.apply(event);
+        }
+    }
+
+    /// Everything that was taken is published.
+    #[inline]
+    fn end_packet(&mut self) {
+        if let Some(began) = self.batch.packet_began.take() {
+            let now = clock::now();
+            self.batch.published_at = now;
+            self.to_published.record(now.saturating_sub(began));
         }
     }
 

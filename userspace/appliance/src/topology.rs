@@ -4,54 +4,47 @@
 //!  NIC queue ─ steering ─▶ UMEM frame ─▶ worker ─▶ mailbox ─▶ shard ─▶ output ring, board
 //! ```
 //!
+//! With `handlers = "inline"` there is no mailbox, and worker and shard are one thread.
+//!
 //! Arrives: a configuration. Leaves: a [`Finished`] run: the shards with their books, and every
 //! count. Promises: threads run before interfaces are opened, which [`Attendant`] does and goes on
 //! doing; workers stop before shards, and shards empty their mailboxes before they stop, so nothing
 //! taken from the wire is lost.
 
+mod build;
+
+use self::build::{Builder, Built, WorkerThread};
 use crate::attend::Attendant;
-use crate::config::{BooksKept, Config};
+use crate::config::{Config, Handlers, WorkerConfig};
 use crate::counts::{self, Counts};
+use crate::cycles::CycleCounters;
 use crate::door::Door;
-use crate::handover::{Giver, handover};
 use crate::housekeeping::{Housekeeping, Stop};
-use crate::incidents::incidents;
 use crate::intake::Intake;
-use crate::lines::{ChannelSpec, Lines};
 use crate::machines::MachineKinds;
 use crate::metrics::{Endpoint, Hlog};
 use crate::nic::NicDrops;
 use crate::notices::{self, Notices};
 use crate::recorder::{RecorderCounters, rings};
-use crate::recovery::link::WorkerEnd;
 use crate::recovery::{Recovery, RecoveryCounters};
-use crate::refresh::{Refresh, RefreshCounters, RefreshHistograms};
+use crate::refresh::RefreshCounters;
 use crate::reload::Reloader;
-use crate::repair::{Demands, Repairs};
+use crate::repair::demands;
 use crate::report::{Summary, SupervisionReport};
 use crate::rights::{Rights, Role};
-use crate::router::Router;
-use crate::self_check::SelfCheck;
-use crate::shard::Shard;
-use crate::source::{Drops, Source};
-use crate::stages::{
-    Batch, OutputRing, RingMailbox, ShardChange, ShardSink, ShardStage, WorkerChange, WorkerStage,
-};
-use crate::worker::{Worker, WorkerCounters};
+use crate::router::Mailbox;
+use crate::source::Drops;
+use crate::stages::{ShardStage, WorkerStage};
+use crate::worker::WorkerCounters;
 use anyhow::{Context, anyhow};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Instant;
 use wirebook_machine::Books;
 use wirebook_model::dbn::rtype;
-use wirebook_shm::ring::GatingReader;
 use wirebook_shm::{Segment, SegmentLayout, names};
 use wirebook_telemetry::LatencyReport;
-
-/// How many channels a configuration can number.
-const CHANNELS_MAX: usize = 1 << u8::BITS;
 
 /// What a run ends with.
 pub struct Finished {
@@ -79,6 +72,8 @@ pub struct Finished {
     pub intake: Intake,
     /// Latency of each stage.
     pub latency: LatencyReport,
+    /// By the name of a hot thread: its cycles.
+    pub cycles: Vec<(String, CycleCounters)>,
 }
 
 /// Builds everything, runs until `stop`, and takes it down in order.
@@ -103,13 +98,19 @@ pub fn run(
     let recorders = rings::recorders(config, &segment)?;
     let gone: Vec<_> = config.shards.iter().map(|_| Arc::new(AtomicBool::new(false))).collect();
     let mut recovery = Recovery::new();
-    let (workers, mailboxes, to_workers) =
-        build_workers(config, kinds, &mut segment, &gone, &mut recovery, &mut housekeeping)?;
-    let demands: Vec<_> = workers.iter().map(|stage| stage.worker.demands()).collect();
+    let demands: Vec<_> = config.workers.iter().map(|_| demands()).collect();
+    let builder = Builder {
+        config,
+        kinds,
+        segment: &mut segment,
+        recovery: &mut recovery,
+        housekeeping: &mut housekeeping,
+        demands: &demands,
+        gone: &gone,
+    };
+    let Built { workers, shards, to_workers, to_shards, .. } = builder.build()?;
     let intake = Intake::new(config, to_workers);
     housekeeping.attendant = Some(Attendant::new(config.clone(), intake, Instant::now()));
-    let (shards, to_shards) =
-        build_shards(config, kinds, &mut segment, mailboxes, &demands, &mut housekeeping)?;
     let (reread, to_recovery) = (housekeeping.reread(), recovery.changes());
     housekeeping.reloader = Some(Reloader::new(config, reread, to_shards, demands, to_recovery));
 
@@ -198,161 +199,18 @@ pub fn run(
         kept?;
         anyhow::Ok((workers?, shards?, recovery?.pop().flatten(), recorded))
     })?;
-    Ok(Finished { recorder, ..finish(housekeeping, workers, shards, recovery)? })
-}
-
-/// The ring ends of each shard, one a worker.
-type Mailboxes = Vec<Vec<GatingReader>>;
-
-/// The ways by which what housekeeping makes gets to workers.
-type ToWorkers = Vec<Giver<WorkerChange>>;
-
-/// The ways by which it gets to shards.
-type ToShards = Vec<Giver<ShardChange>>;
-
-/// Each worker between its sockets and a ring to every shard.
-fn build_workers(
-    config: &Config,
-    kinds: &MachineKinds,
-    segment: &mut Segment,
-    gone: &[Arc<AtomicBool>],
-    recovery: &mut Recovery,
-    housekeeping: &mut Housekeeping,
-) -> anyhow::Result<(Vec<WorkerStage>, Mailboxes, ToWorkers)> {
-    let mut mailboxes: Mailboxes = config.shards.iter().map(|_| Vec::new()).collect();
-    let (mut workers, mut ways) = (Vec::new(), Vec::new());
-    for (number, worker) in config.workers.iter().enumerate() {
-        let mut outlets = Vec::new();
-        let progress = housekeeping.progress(format!("worker-{}", worker.name));
-        for (shard, readers) in mailboxes.iter_mut().enumerate() {
-            let (writer, reader) = segment.gated_ring(&names::mailbox(number, shard))?;
-            let outlet = RingMailbox::new(writer, Arc::clone(&gone[shard]));
-            outlets.push(outlet.with_progress(progress.clone(), shard as u16));
-            readers.push(reader);
-        }
-        let lines = Lines::of_config(config, Some(&worker.name));
-        let mut ends = recovery_ends(config, &lines, recovery)?;
-        let end_of = |spec: &ChannelSpec| ends.remove(&spec.number);
-        let (limit, mut router) = (config.limits.instruments, Router::new(outlets));
-        if !kinds.are_none(&config.machines) {
-            router = router.with_intervals(config.machines.interval_ns());
-        }
-        let collector = &mut housekeeping.histograms;
-        let histograms = |spec: &ChannelSpec| counts::of_channel(config, spec.number, collector);
-        let decoder = Worker::with_recovery(lines, end_of, limit, router, histograms)?;
-        let label = format!("worker=\"{}\"", worker.name);
-        let probes = housekeeping.probe_worker(config, &worker.name);
-        let (way, changes) = handover();
-        ways.push(way);
-        workers.push(WorkerStage {
-            source: Source::none(worker),
-            worker: decoder,
-            packets: rings::packet_writer(config, segment, number)?,
-            wire_to_worker: housekeeping.histograms.recorder_of("wire→worker", &label),
-            probes,
-            changes,
-            progress,
-            idle: worker.idle,
-        });
-    }
-    Ok((workers, mailboxes, ways))
-}
-
-/// Each shard between its mailboxes and its output: books, and the machines behind them.
-fn build_shards(
-    config: &Config,
-    kinds: &MachineKinds,
-    segment: &mut Segment,
-    mailboxes: Mailboxes,
-    demands: &[Demands],
-    housekeeping: &mut Housekeeping,
-) -> anyhow::Result<(Vec<ShardStage>, ToShards)> {
-    let (mut shards, mut ways) = (Vec::new(), Vec::new());
-    let demands = by_channel(config, demands);
-    let (mut books_bytes, mut machines_bytes) = (0, 0);
-    for ((number, settings), mailboxes) in config.shards.iter().enumerate().zip(mailboxes) {
-        let published = &config.segment.schemas;
-        let output = OutputRing::new(segment.open_ring(&names::output(number))?, published.clone());
-        let journal = rings::journal_writer(config, segment, number)?;
-        let machines = kinds.chain(&config.machines, config.limits.instruments)?;
-        machines_bytes += machines.memory_bytes();
-        let names: Vec<_> = machines.counters().map(|(name, _)| name.to_owned()).collect();
-        let probes = housekeeping.probe_shard(&names);
-        let (incidents, reader) = incidents(number, names);
-        let label = format!("shard=\"{number}\"");
-        housekeeping.incidents.push(reader);
-        let shard = new_shard(config, ShardSink { output, journal })?
-            .with_levels_of(published)
-            .with_machines(machines)
-            .with_check(SelfCheck::new(config.check.shadow.clone()))
-            .with_repairs(Repairs::new(demands.clone(), config.machines.rebuilds_max));
-        books_bytes += shard.books().memory_bytes();
-        let (way, changes) = handover();
-        ways.push(way);
-        shards.push(ShardStage {
-            mailboxes,
-            shard,
-            board: segment.board(&names::board(number))?,
-            publishers: publishers(config),
-            worker_to_shard: housekeeping.histograms.recorder_of("worker→shard", &label),
-            shard_to_published: housekeeping.histograms.recorder_of("shard→published", &label),
-            probes,
-            progress: housekeeping.progress(format!("shard-{number}")),
-            idle: settings.idle,
-            batch: Batch::default(),
-            changes,
-            incidents,
-            refresh: refresh(config, segment, number, housekeeping)?,
-            waker: config.segment.wake_readers.then(|| segment.waker()),
-        });
-    }
-    let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
-    tracing::info!(
-        "memory: books {:.1} MiB, machines {:.1} MiB, taken now and bounded by the configuration",
-        mib(books_bytes),
-        mib(machines_bytes)
-    );
-    Ok((shards, ways))
-}
-
-/// By the numbers of their channels, the ways to the workers that have them.
-fn by_channel(config: &Config, workers: &[Demands]) -> Vec<Option<Demands>> {
-    let mut demands = vec![None; CHANNELS_MAX];
-    for (worker, way) in config.workers.iter().zip(workers) {
-        for channel in config.channels_of(&worker.name) {
-            demands[usize::from(channel.number)] = Some(Arc::clone(way));
-        }
-    }
-    demands
-}
-
-/// What shows a shard's whole books, where orders are published.
-fn refresh(
-    config: &Config,
-    segment: &mut Segment,
-    shard: usize,
-    housekeeping: &mut Housekeeping,
-) -> anyhow::Result<Option<Refresh>> {
-    let settings = &config.segment;
-    if !settings.schemas.contains(rtype::MBO) {
-        return Ok(None);
-    }
-    let ring = segment.open_ring(&names::refresh(shard))?;
-    let label = format!("shard=\"{shard}\"");
-    let histograms = RefreshHistograms {
-        round: housekeeping.histograms.recorder_of("refresh round", &label),
-        piece: housekeeping.histograms.recorder_of("refresh piece", &label),
-    };
-    let every_ns = settings.refresh_us.saturating_mul(1_000);
-    let slots = settings.refresh_slots;
-    Ok(Some(Refresh::new(ring, slots, every_ns, histograms)))
+    Ok(Finished { recorder, ..finish(config, housekeeping, workers, shards, recovery)? })
 }
 
 /// The segment: a ring from each worker to each shard, and each shard's output.
 pub(crate) fn layout(config: &Config) -> SegmentLayout {
     let mut layout = SegmentLayout::new();
-    for shard in 0..config.shards.len() {
-        for worker in 0..config.workers.len() {
+    for shard in 0..config.shard_count() {
+        let before_it = match config.handlers {
+            Handlers::Shards => 0..config.workers.len(),
+            Handlers::Inline => 0..0,
+        };
+        for worker in before_it {
             layout = layout.gated_ring(names::mailbox(worker, shard), config.segment.mailbox_slots);
         }
         layout = layout
@@ -363,43 +221,6 @@ pub(crate) fn layout(config: &Config) -> SegmentLayout {
         }
     }
     notices::lay_out(counts::lay_out(rings::lay_out(layout, config), config))
-}
-
-fn new_shard(config: &Config, sink: ShardSink) -> anyhow::Result<Shard<ShardSink>> {
-    let limits = config.limits.into();
-    let books = match config.limits.books {
-        BooksKept::Orders => Books::new(limits),
-        BooksKept::Levels => Books::of_levels(limits),
-    };
-    let mut shard = Shard::over(books?, sink);
-    for spec in Lines::of_config(config, None).channels() {
-        shard.set_channel(spec);
-    }
-    Ok(shard)
-}
-
-fn publishers(config: &Config) -> [u16; 256] {
-    let mut publishers = [0; 256];
-    for spec in Lines::of_config(config, None).channels() {
-        publishers[usize::from(spec.number)] = spec.publisher_id;
-    }
-    publishers
-}
-
-/// The ends of recovery of a worker's channels, by their numbers.
-fn recovery_ends(
-    config: &Config,
-    lines: &Lines,
-    recovery: &mut Recovery,
-) -> anyhow::Result<HashMap<u8, WorkerEnd>> {
-    let mut ends = HashMap::new();
-    for spec in lines.channels() {
-        let channel = &config.channels[usize::from(spec.number)];
-        if channel.recovery.has_servers() {
-            ends.insert(spec.number, recovery.add(&channel.name, &channel.recovery)?);
-        }
-    }
-    Ok(ends)
 }
 
 /// Tells a worker that its shard takes nothing any more, however the shard's thread ended.
@@ -460,32 +281,58 @@ fn join_all<T>(threads: Vec<ScopedJoinHandle<'_, T>>) -> anyhow::Result<Vec<T>> 
     joined.into_iter().collect()
 }
 
+/// What all workers ended with.
+#[derive(Default)]
+struct EndedWorkers {
+    summary: Summary,
+    drops: Drops,
+    backpressure: u64,
+    lost_in_rings: u64,
+    /// Of workers and shards.
+    cycles: Vec<(String, CycleCounters)>,
+}
+
+impl EndedWorkers {
+    /// Adds one; gives back what stood behind it.
+    fn add<M: Mailbox>(&mut self, name: &str, stage: WorkerStage<M>) -> anyhow::Result<Vec<M>> {
+        self.cycles.push((format!("worker-{name}"), stage.cycles.counters()));
+        let channels: Vec<_> = stage.worker.channels().collect();
+        self.summary.add_worker(stage.worker.counters(), &channels);
+        self.drops += stage.source.drops()?;
+        let behind: Vec<_> = stage.worker.into_mailboxes().collect();
+        self.backpressure += behind.iter().map(Mailbox::backpressure).sum::<u64>();
+        self.lost_in_rings += behind.iter().map(Mailbox::undelivered).sum::<u64>();
+        Ok(behind)
+    }
+}
+
 fn finish(
+    config: &Config,
     mut housekeeping: Housekeeping,
-    workers: Vec<WorkerStage>,
-    shards: Vec<ShardStage>,
+    workers: Vec<WorkerThread>,
+    mut shards: Vec<ShardStage>,
     recovery: Option<RecoveryCounters>,
 ) -> anyhow::Result<Finished> {
-    let mut summary = Summary::default();
-    let mut drops = Drops::default();
-    let (mut backpressure, mut lost_in_rings) = (0, 0);
-    for stage in workers {
-        let channels: Vec<_> = stage.worker.channels().collect();
-        summary.add_worker(stage.worker.counters(), &channels);
-        drops += stage.source.drops()?;
-        for mailbox in stage.worker.into_mailboxes() {
-            backpressure += mailbox.backpressure();
-            lost_in_rings += mailbox.undelivered();
+    let mut ended = EndedWorkers::default();
+    for (WorkerConfig { name, .. }, worker) in config.workers.iter().zip(workers) {
+        match worker {
+            WorkerThread::BeforeRings(stage) => drop(ended.add(name, *stage)?),
+            WorkerThread::Inline(stage) => shards.extend(ended.add(name, *stage)?),
         }
     }
+    let EndedWorkers { mut summary, mut drops, backpressure, mut lost_in_rings, mut cycles } =
+        ended;
     let gone = housekeeping.reloader.take().map(Reloader::into_gone);
     summary.add_worker(WorkerCounters::default(), &gone.unwrap_or_default());
     let mut books = Vec::new();
     let mut refresh = RefreshCounters::default();
     let stalls = housekeeping.progress.stalls();
     let mut supervision = SupervisionReport { stalls, ..SupervisionReport::default() };
-    for stage in shards {
+    for (number, stage) in shards.into_iter().enumerate() {
         supervision.add(&stage.shard);
+        if config.handlers == Handlers::Shards {
+            cycles.push((format!("shard-{number}"), stage.cycles.counters()));
+        }
         if let Some(stage) = &stage.refresh {
             refresh += stage.counters();
         }
@@ -513,5 +360,6 @@ fn finish(
         latency,
         supervision,
         refresh,
+        cycles,
     })
 }

@@ -17,6 +17,7 @@ use crate::stream::{Outlet, Stream, StreamHistograms, StreamUpdate};
 use derive_more::AddAssign;
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::Duration;
 use wirebook_feed::Source;
 use wirebook_model::UnixNanos;
 use wirebook_wire::Datagram;
@@ -201,6 +202,23 @@ impl<M: Mailbox> Worker<M> {
             }
         }
         found
+    }
+
+    /// Takes the demands of shards from here.
+    pub fn with_demands(self, demands: Demands) -> Self {
+        Self { demands, ..self }
+    }
+
+    /// Ends a cycle, in which something was found or nothing: what a shard on this thread has
+    /// collected is applied.
+    #[inline]
+    pub fn end_cycle(&mut self, found: bool) {
+        self.outputs.router.end_cycle(found);
+    }
+
+    /// The longest that its thread may sleep.
+    pub fn patience(&self) -> Duration {
+        self.mailboxes().map(Mailbox::patience).min().unwrap_or(Duration::MAX)
     }
 
     /// The way by which shards want books of this worker's channels anew.

@@ -8,7 +8,9 @@ mod live;
 
 use common::{SimulatedMarket, data, folder, replay, write};
 use live::net::{Pair, within};
-use live::{Appliance, PATIENCE, SMALL, channel, config, play, send_in_steps, wire, worker};
+use live::{
+    Appliance, PATIENCE, SMALL, channel, config, inline, play, send_in_steps, wire, worker,
+};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -76,10 +78,13 @@ fn assert_steered(live: &Value, mode: &str, packets: u64) {
 
 /// Plays a market until the end of its session.
 fn run_market(worker_options: &str, line: &Line, line_options: &str) -> Option<(Value, Market)> {
+    run_market_by(&(config(worker_options) + &channel(0, "itch50", GROUP, line_options)), line)
+}
+
+fn run_market_by(config: &str, line: &Line) -> Option<(Value, Market)> {
     let wire = wire(1, 1)?;
     let market = Market::new(31, line);
-    let config = config(worker_options) + &channel(0, "itch50", GROUP, line_options);
-    let appliance = Appliance::start(&wire, &config, &["--until-end-of-session"]);
+    let appliance = Appliance::start(&wire, config, &["--until-end-of-session"]);
     play(&wire, 0, &market.capture);
     let live = appliance.finish();
     assert_same(&live, &market.replayed());
@@ -123,6 +128,59 @@ fn a_market_through_udp_sockets() {
     let Some((live, market)) = run_market("source = \"socket\"", &line, "") else { return };
     assert_eq!(live["intake"]["steering"].as_array().unwrap().len(), 0);
     assert_latencies(&live, market.packets());
+}
+
+/// The worker keeps the books: no stage lies between decoding and publication.
+#[test]
+fn a_market_with_inline_handlers() {
+    let line = Line::new(GROUP.parse().unwrap());
+    for options in ["", "xdp_mode = \"generic\"", "source = \"socket\"", "idle-spin"] {
+        let worker = if options == "idle-spin" { "" } else { options };
+        let config = inline(&(config(worker) + &channel(0, "itch50", GROUP, "")));
+        let config = match options {
+            "idle-spin" => config.replace("idle = \"poll\"", "idle = \"spin-then-yield\""),
+            _ => config,
+        };
+        let Some((live, market)) = run_market_by(&config, &line) else { return };
+        assert_eq!(live["backpressure"], 0);
+        assert_inline_latencies(&live, market.packets());
+    }
+}
+
+#[test]
+fn two_workers_with_inline_handlers() {
+    let Some(wire) = wire(2, 1) else { return };
+    let markets = [(GROUP, 41), (OTHER_GROUP, 42)]
+        .map(|(group, seed)| Market::new(seed, &Line::new(group.parse().unwrap())));
+    let config = inline(
+        &[
+            SMALL,
+            "[machines]\ninterval_ms = 10\nrun = [\"trading-status\", \"ohlcv-1s\", \"statistics\"]\n\
+             [check]\nshadow = [\"WB001\"]\n",
+            &worker(0, ""),
+            &worker(1, ""),
+            &channel(0, "itch50", GROUP, ""),
+            &channel(1, "itch50", OTHER_GROUP, ""),
+        ]
+        .concat()
+        .replace("instruments = 16384", "instruments = 64"),
+    );
+    let appliance = Appliance::start(&wire, &config, &["--until-end-of-session"]);
+    std::thread::scope(|scope| {
+        scope.spawn(|| play(&wire, 0, &markets[0].capture));
+        play(&wire, 1, &markets[1].capture);
+    });
+    // What is told of shards is told of the workers' own.
+    assert!(within(PATIENCE, || appliance.counter("shard_records{shard=\"1\"}") > Some(0)));
+    assert_eq!(appliance.counter("shard_records{shard=\"2\"}"), None);
+    let live = appliance.finish();
+    let replayed = replay_by_config(&config, &[&markets[0].capture, &markets[1].capture]);
+    assert_same(&live, &replayed);
+    assert_inline_latencies(&live, markets[0].packets() + markets[1].packets());
+    let [live, replayed] = [&live, &replayed].map(|run| &run["supervision"]);
+    assert_eq!(live["machines"], replayed["machines"]);
+    assert_eq!(live["check"], replayed["check"]);
+    assert!(live["check"]["comparisons"].as_u64().unwrap() > 100, "{live}");
 }
 
 #[test]
@@ -183,6 +241,18 @@ fn the_iex_capture_through_udp_sockets() {
 /// Every packet has its time to the worker, and every packet with something for a shard the two
 /// times behind it.
 fn assert_latencies(live: &Value, packets: u64) {
+    assert_stages(live, packets, &["worker→shard", "shard→published"]);
+}
+
+/// The same where one thread does both.
+fn assert_inline_latencies(live: &Value, packets: u64) {
+    assert_stages(live, packets, &["worker→published"]);
+    let stages = live["latency"]["stages"].as_array().unwrap();
+    let is_of_rings = |stage: &Value| stage["stage"].as_str().unwrap().contains("shard");
+    assert!(!stages.iter().any(is_of_rings), "{stages:?}");
+}
+
+fn assert_stages(live: &Value, packets: u64, behind: &[&str]) {
     let stages = live["latency"]["stages"].as_array().unwrap();
     let count = |name: &str| {
         let stage = stages.iter().find(|stage| stage["stage"] == name).unwrap();
@@ -196,8 +266,9 @@ fn assert_latencies(live: &Value, packets: u64) {
     assert_eq!(count("wire→worker"), packets);
     let said_something = live["book_counters"]["packets"].as_u64().unwrap();
     assert!(said_something > packets / 3, "{said_something} of {packets}");
-    assert_eq!(count("worker→shard"), said_something);
-    assert_eq!(count("shard→published"), said_something);
+    for stage in behind {
+        assert_eq!(count(stage), said_something, "{stage}");
+    }
 }
 
 #[test]

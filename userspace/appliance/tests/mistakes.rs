@@ -78,6 +78,13 @@ fn every_mistake_in_a_config_is_named() {
     let same_line = "[[channel.line]]\nname = \"B\"\ninterface = \"eth0\"\ngroup = \"239.1.2.3\"\n\
                      port = 9000\nvlan = [141]\n[[channel.line]]";
     let mistakes: &[(&str, &str, &[&str])] = &[
+        // Threads.
+        (
+            "name = \"test\"",
+            "name = \"test\"\nhandlers = \"inline\"",
+            &["handlers", "expected no [[shard]]", "found 1"],
+        ),
+        ("name = \"test\"", "handlers = \"none\"", &["handlers", "shards", "inline"]),
         // Recording.
         ("[limits]", "[record]\n[limits]", &["dir"]),
         ("[limits]", "[record]\ndir = \"d\"\nflush_ms = 0\n[limits]", &["flush_ms", "1 to 60000"]),
@@ -95,7 +102,7 @@ fn every_mistake_in_a_config_is_named() {
         ("name = \"test\"", "nane = \"test\"", &["nane", "expected", "name"]),
         ("mailbox_slots", "mailbox_slot", &["mailbox_slot", "mailbox_slots"]),
         ("port = 9000", "port = 9000\nports = 1", &["ports", "port"]),
-        ("[[shard]]\nidle = \"spin\"", "", &["shard"]),
+        ("[[shard]]\nidle = \"spin\"", "", &["one [[shard]]", "handlers"]),
         ("worker = \"w\"", "", &["missing field", "worker"]),
         // Kinds of values.
         ("port = 9000", "port = \"9000\"", &["line 23", "port", "9000", "u16"]),

@@ -81,8 +81,12 @@ fn exchange(pair: &Pair, options: &[&str]) -> Value {
 
 /// Starts the appliance, then the exchange; gives what each printed at its end.
 fn run(recovery: &str, options: &[&str]) -> Option<(Value, Value)> {
+    run_by(&config(recovery), options)
+}
+
+fn run_by(config: &str, options: &[&str]) -> Option<(Value, Value)> {
     let pair = exchange_wire()?;
-    let appliance = Appliance::start(&pair, &config(recovery), &["--until-end-of-session"]);
+    let appliance = Appliance::start(&pair, config, &["--until-end-of-session"]);
     let truth = exchange(&pair, options);
     Some((appliance.finish(), truth))
 }
@@ -146,6 +150,32 @@ fn both_lines_dead_for_two_seconds_are_repaired_by_retransmission() {
     let Some((live, truth)) = run(&only_retransmit(&[RETRANSMIT]), &options) else { return };
     assert_nothing_lost(&live, &truth);
     assert!(live["missing_messages"].as_u64().unwrap() > 1_000, "{live:#}");
+}
+
+#[test]
+fn gaps_are_repaired_with_inline_handlers() {
+    let options = ["--loss", "0.01", "--dead", "ab:0.5-1.5", "--retransmit", RETRANSMIT];
+    let config = live::inline(&config(&only_retransmit(&[RETRANSMIT])));
+    let Some((live, truth)) = run_by(&config, &options) else { return };
+    assert_nothing_lost(&live, &truth);
+    assert!(live["missing_messages"].as_u64().unwrap() > 1_000, "{live:#}");
+}
+
+#[test]
+fn glimpse_repairs_with_inline_handlers() {
+    let options = ["--dead", "ab:0.5-1", "--glimpse", GLIMPSE];
+    let Some((live, truth)) = run_by(&live::inline(&config(&snapshot())), &options) else { return };
+    assert_healed(&live, &truth);
+    assert!(live["arbitration"]["snapshots"].as_u64().unwrap() > 0, "{live:#}");
+}
+
+#[test]
+fn without_recovery_a_gap_leaves_stale_books_with_inline_handlers() {
+    let config = live::inline(&config(""));
+    let Some((live, truth)) = run_by(&config, &["--dead", "ab:0.5-1"]) else { return };
+    assert_ne!(live["state_digest"], truth["state_digest"], "{live:#}");
+    assert_eq!(live["channels"][0]["state"], "stale", "{live:#}");
+    assert!(live["lost_messages"].as_u64().unwrap() > 0, "{live:#}");
 }
 
 #[test]

@@ -91,6 +91,12 @@ fn are_removed(books: &[Book]) -> bool {
 
 /// One channel is played the whole time, while others come and go again and again.
 fn channels_come_and_go(options: &str) {
+    channels_come_and_go_as(options, str::to_owned);
+}
+
+fn channels_come_and_go_as(options: &str, handlers: fn(&str) -> String) {
+    let configured =
+        |options: &str, channels: &[(&str, &str)]| handlers(&configured(options, channels));
     let Some(wire) = wire(1, 1) else { return };
     let stays = Market::new(71, "stays", STAYS);
     let before = configured(options, &[("goes", GOES), ("stays", STAYS)]);
@@ -126,6 +132,11 @@ fn channels_come_and_go(options: &str) {
     }
     assert_eq!((&live["gaps"], &live["other_packets"]), (&0.into(), &0.into()));
     assert_eq!(counted(&live, 1), counted(&replayed, 1), "{}", stays.name);
+}
+
+#[test]
+fn channels_come_and_go_with_inline_handlers() {
+    channels_come_and_go_as("", live::inline);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use wirebook::incidents::incidents;
 use wirebook::lines::{ChannelSpec, Lines};
 use wirebook::progress::{Awaits, Progress, ProgressWatch, Told};
 use wirebook::published::Published;
-use wirebook::router::Router;
+use wirebook::router::{Mailbox, Router};
 use wirebook::samples::ShardProbes;
 use wirebook::shard::Shard;
 use wirebook::stages::{Batch, Output, OutputRing, RingMailbox, ShardStage};
@@ -56,12 +56,13 @@ fn stages_into<S: Output>(
         shard: Shard::new(LIMITS, sink).unwrap(),
         board: board::board(LIMITS.instruments).0,
         publishers: [0; 256],
-        worker_to_shard: histograms.recorder("worker→shard"),
-        shard_to_published: histograms.recorder("shard→published"),
+        worker_to_shard: Some(histograms.recorder("worker→shard")),
+        to_published: histograms.recorder("shard→published"),
         probes: ShardProbes { shard: probe().0, machines: Vec::new() },
         progress,
         idle: Idle::SpinThenYield,
         batch: Batch::default(),
+        cycles: wirebook::cycles::Cycles::default(),
         changes: handover().1,
         incidents: incidents(0, Vec::new()).0,
         refresh: None,

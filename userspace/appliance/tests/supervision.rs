@@ -350,3 +350,37 @@ fn without_snapshot_servers_a_book_stays_stale() {
     (1..=6).filter(|id| *id != FALLEN).for_each(|id| venue.assert_true(id));
     assert_eq!(venue.counters().failed_attempts, u64::from(ATTEMPTS_MAX));
 }
+
+/// Every one of these, with the books on the worker's thread.
+mod inline {
+    use crate::venue::inline;
+
+    macro_rules! inline {
+        ($($test:ident,)*) => {
+            $(
+                #[test]
+                fn $test() {
+                    inline(super::$test);
+                }
+            )*
+        };
+    }
+
+    inline! {
+        a_book_falls_and_comes_back_and_the_others_lose_nothing,
+        a_snapshot_from_before_the_fall_is_refused_and_asked_for_again,
+        the_snapshot_just_after_the_message_of_the_fall_is_taken,
+        a_failed_snapshot_is_asked_for_again_after_a_longer_rest,
+        more_events_than_can_be_held_must_be_in_the_next_snapshot,
+        a_second_fall_while_the_snapshot_loads,
+        a_second_fall_while_held_events_are_applied,
+        a_gap_calls_the_repair_off_and_its_recovery_heals_all,
+        a_fall_while_all_books_are_cleared_leaves_no_book_uncleared,
+        after_so_many_attempts_a_book_stays_down_until_the_channel_recovers,
+        a_book_that_falls_again_and_again_stays_down,
+        two_books_fall_and_both_come_back,
+        without_a_book_in_the_making_all_tables_are_made_anew,
+        what_healed_before_the_tables_were_made_anew_does_not_pass_for_whole,
+        without_snapshot_servers_a_book_stays_stale,
+    }
+}

@@ -3,13 +3,16 @@
 use crate::appliance::Appliance;
 use crate::cli::RunArgs;
 use crate::config::{Config, ConfigError};
+use crate::cycles::CycleCounters;
 use crate::housekeeping::Duties;
 use crate::log;
 use crate::recorder::RecorderCounters;
 use crate::reload::Reread;
 use crate::topology::Finished;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Runs the command until it is told to stop.
 ///
@@ -70,6 +73,8 @@ pub fn to_json(finished: &Finished) -> serde_json::Result<Value> {
     }
     object.insert("intake".into(), finished.intake.to_json());
     object.insert("latency".into(), serde_json::to_value(&finished.latency)?);
+    let threads = finished.cycles.iter().map(|(name, cycles)| (name, cycles));
+    object.insert("threads".into(), serde_json::to_value(threads.collect::<BTreeMap<_, _>>())?);
     Ok(Value::Object(object))
 }
 
@@ -85,6 +90,12 @@ fn print_text(finished: &Finished) {
         );
     }
     println!("\n{}\n", finished.latency);
+    for (thread, counters) in &finished.cycles {
+        let CycleCounters { cycles, empty_cycles, longest_cycle_ever_ns, .. } = *counters;
+        let empty = 100.0 * empty_cycles as f64 / cycles.max(1) as f64;
+        let longest = Duration::from_nanos(longest_cycle_ever_ns);
+        println!("{thread:>24}  {cycles} cycles, {empty:.1} % empty, the longest {longest:.1?}");
+    }
     for drops in &finished.nic_drops {
         println!("{drops}");
     }

@@ -6,7 +6,7 @@
 //! it may still be on their way; a channel that comes back under its name gets its own number back,
 //! and with it its books.
 
-use super::{ChannelConfig, Config};
+use super::{ChannelConfig, Config, Handlers};
 use std::collections::{BTreeSet, HashMap};
 use wirebook_wire::Protocol;
 
@@ -86,6 +86,14 @@ fn identity(channel: &ChannelConfig) -> (u8, Protocol, Option<u16>) {
 }
 
 impl Config {
+    /// How many shards there are, on threads of their own or on the workers'.
+    pub fn shard_count(&self) -> usize {
+        match self.handlers {
+            Handlers::Shards => self.shards.len(),
+            Handlers::Inline => self.workers.len(),
+        }
+    }
+
     /// The channel of this name.
     pub fn channel(&self, name: &str) -> Option<&ChannelConfig> {
         self.channels.iter().find(|channel| channel.name == name)
@@ -102,6 +110,7 @@ impl Config {
             ("[record]", self.record == running.record),
             ("[intake]", self.intake == running.intake),
             ("[supervision]", self.supervision == running.supervision),
+            ("handlers", self.handlers == running.handlers),
             ("[[shard]]", self.shards == running.shards),
         ];
         let differs = sections.into_iter().filter(|(_, same)| !same);

@@ -3,7 +3,7 @@
 //! Arrives: a configuration that has been read. Leaves: the first mistake in it, with its place, what
 //! was expected and what was found.
 
-use super::{BooksKept, Config, LINES_MAX, LimitsConfig, LineConfig, WorkerConfig};
+use super::{BooksKept, Config, Handlers, LINES_MAX, LimitsConfig, LineConfig, WorkerConfig};
 use std::collections::{HashMap, HashSet};
 
 /// The longest name of a worker, a channel or a line: of two of them and a counter's own name there is
@@ -29,9 +29,17 @@ impl Config {
     }
 
     fn mistake_in_counts(&self) -> Option<String> {
-        if self.workers.is_empty() || self.shards.is_empty() || self.channels.is_empty() {
+        if self.handlers == Handlers::Inline && !self.shards.is_empty() {
+            return Some(format!(
+                "handlers: \"inline\" has workers keep the books: expected no [[shard]], found {}",
+                self.shards.len()
+            ));
+        }
+        if self.workers.is_empty() || self.channels.is_empty() || self.shard_count() == 0 {
             return Some(
-                "expected at least one [[worker]], one [[shard]] and one [[channel]]".into(),
+                "expected at least one [[worker]], one [[shard]] (but with handlers = \"inline\") \
+                 and one [[channel]]"
+                    .into(),
             );
         }
         if self.channels.len() > 1 + usize::from(u8::MAX) {

@@ -11,12 +11,14 @@ pub mod ethtool;
 mod interface;
 mod memory;
 mod needs;
+mod pages;
 
 pub use self::cores::{Cores, CpuSet, IdleState};
 pub(crate) use self::interface::interrupts;
 pub use self::interface::{AttachedXdp, Interface, Interrupt};
 pub use self::memory::{HUGEPAGE_BYTES, HugepagePool, gigantic_pools, hugepage_pools};
 pub use self::needs::{NeededLine, Needs};
+pub use self::pages::{Pages, placed, tell};
 
 use std::collections::HashMap;
 use std::fs;

@@ -105,7 +105,7 @@ impl Needs {
         let tables: usize = tables.iter().map(|bytes| pages(*bytes)).sum();
         // The recorder keeps the books a second time.
         let kept_twice = config.record.as_ref().is_some_and(|record| record.snapshot_s > 0);
-        self.hugepages += tables * config.shards.len() * if kept_twice { 2 } else { 1 };
+        self.hugepages += tables * config.shard_count() * if kept_twice { 2 } else { 1 };
         let segment = |kind| topology::layout(config).size_bytes(kind).unwrap_or(0);
         match config.segment.hugepages {
             HugePagesConfig::Size2MiB => self.hugepages += pages(segment(PageKind::Huge2M)),

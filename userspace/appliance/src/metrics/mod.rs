@@ -82,7 +82,7 @@ impl Told {
     /// Where the segment cannot be mapped.
     pub fn new(config: &Config, segment: &Segment) -> anyhow::Result<Self> {
         let view = SegmentView::open(segment.share()?)?;
-        let boards = (0..config.shards.len()).map(|shard| view.board(&names::board(shard)));
+        let boards = (0..config.shard_count()).map(|shard| view.board(&names::board(shard)));
         let boards = boards.collect::<Result<_, _>>()?;
         let channels = config.channels.iter().map(|channel| channel.name.clone()).collect();
         let no_progress = config.supervision.no_progress();

@@ -17,7 +17,7 @@ use wirebook_telemetry::Probe;
 /// Adds the rings that the configuration asks for.
 pub fn lay_out(mut layout: SegmentLayout, config: &Config) -> SegmentLayout {
     let Some(record) = &config.record else { return layout };
-    for shard in 0..config.shards.len() {
+    for shard in 0..config.shard_count() {
         layout = layout.open_ring(journal_name(shard), record.journal_slots);
     }
     for worker in 0..packet_rings(config, record) {
@@ -63,7 +63,7 @@ pub fn recorders(config: &Config, segment: &Segment) -> anyhow::Result<Vec<Recor
     let observe = |count: usize, name: fn(usize) -> String| {
         (0..count).map(|number| view.observe(&name(number))).collect::<Result<Vec<_>, _>>()
     };
-    let journals: Vec<ObservingReader> = observe(config.shards.len(), journal_name)?;
+    let journals: Vec<ObservingReader> = observe(config.shard_count(), journal_name)?;
     let journal = JournalRecorder::new(config, record, journals)?;
     let mut recorders = vec![Recorder::Journal(Box::new(journal))];
     if record.packets {

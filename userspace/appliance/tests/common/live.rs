@@ -37,6 +37,11 @@ pub(crate) fn config(worker_options: &str) -> String {
     format!("{SMALL}{}[[shard]]\nidle = \"poll\"\n", worker(0, worker_options))
 }
 
+/// The same configuration with the books on the workers' threads.
+pub(crate) fn inline(config: &str) -> String {
+    format!("handlers = \"inline\"\n{}", config.replace("[[shard]]\nidle = \"poll\"\n", ""))
+}
+
 /// Little memory, so that many appliances run side by side.
 pub(crate) const SMALL: &str = "[segment]\nmailbox_slots = 4096\noutput_slots = 65536\nrefresh_slots = 16384\n\
     [limits]\ninstruments = 16384\norders = 32768\nlevels = 16384\n";

@@ -3,6 +3,7 @@
 use crate::PATIENCE;
 use crate::common::{MIDNIGHT_NS, market_config};
 use crate::model_orders::model_orders;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -14,7 +15,7 @@ use wirebook::incidents::incidents;
 use wirebook::lines::{ChannelSpec, Lines};
 use wirebook::progress::Progress;
 use wirebook::recovery::link::{self, Answer, Order, RecoveryEnd, Request};
-use wirebook::repair::{RepairCounters, Repairs};
+use wirebook::repair::{RepairCounters, Repairs, demands};
 use wirebook::router::Router;
 use wirebook::samples::ShardProbes;
 use wirebook::shard::Shard;
@@ -31,7 +32,7 @@ use wirebook_shm::{board, ring};
 use wirebook_simulator::{
     Exchange, Market, Messages, Model, ModelOrder, Packet, PacketConfig, Packets,
 };
-use wirebook_telemetry::{HistogramCollector, probe};
+use wirebook_telemetry::{HistogramCollector, StageHistogram, probe};
 use wirebook_wire::{Protocol, Session};
 
 pub(crate) const ATTEMPTS_MAX: u32 = 4;
@@ -90,12 +91,58 @@ impl Output for Records {
     fn mark_shown(&self) {}
 }
 
+thread_local! {
+    /// Whether the next run has the books on the worker's thread.
+    static IS_INLINE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does what a test does, with the books on the worker's thread.
+pub(crate) fn inline(test: fn()) {
+    IS_INLINE.set(true);
+    test();
+}
+
+/// From packets to records.
+enum Path {
+    Ring(Worker<RingMailbox>, Box<ShardStage<Records>>),
+    Inline(Worker<ShardStage<Records>>),
+}
+
+impl Path {
+    fn stage(&self) -> &ShardStage<Records> {
+        match self {
+            Self::Ring(_, stage) => stage,
+            Self::Inline(worker) => worker.mailboxes().next().unwrap(),
+        }
+    }
+
+    fn payload(&mut self, payload: &[u8], now: u64) {
+        match self {
+            Self::Ring(worker, _) => worker.payload(0, payload, now, 0),
+            Self::Inline(worker) => worker.payload(0, payload, now, 0),
+        }
+    }
+
+    /// Whatever is under way goes through.
+    fn settle(&mut self, now: u64) {
+        match self {
+            Self::Ring(worker, stage) => {
+                worker.tick(now);
+                stage.run(&AtomicBool::new(true));
+            }
+            Self::Inline(worker) => {
+                worker.tick(now);
+                worker.end_cycle(false);
+            }
+        }
+    }
+}
+
 /// What a run is made of.
 pub(crate) struct Venue {
     pub(crate) exchange: Exchange,
     packets: Packets<Market>,
-    pub(crate) worker: Worker<RingMailbox>,
-    pub(crate) stage: ShardStage<Records>,
+    path: Path,
     board: BoardReader,
     pub(crate) recovery: RecoveryEnd,
     pub(crate) cue: Cue,
@@ -115,41 +162,50 @@ impl Venue {
         let config = market_config(seed, instruments, messages);
         let packing = PacketConfig { messages_max: 8, ..PacketConfig::default() };
         let cue = Cue::default();
-        let (writer, reader) = ring::gated(1 << 14).unwrap();
-        let router = Router::new(vec![RingMailbox::new(writer, Arc::default())]);
         let spec = ChannelSpec { policy, ..ChannelSpec::of_protocol(Protocol::Itch50) };
         let mut histograms = HistogramCollector::new();
         let (end, recovery) = link::link();
         let mut end = policy.snapshot.map(|_| end);
         let times = |_: &_| StreamHistograms::new(&mut histograms);
         let lines = Lines::any_destination(spec);
-        let worker =
-            Worker::with_recovery(lines, |_| end.take(), LIMITS.instruments, router, times)
-                .unwrap();
-        let repairs = Repairs::new(vec![Some(worker.demands())], ATTEMPTS_MAX);
+        let demands = demands();
+        let repairs = Repairs::new(vec![Some(Arc::clone(&demands))], ATTEMPTS_MAX);
         let records = Records { cue: cue.clone(), ..Records::default() };
         let (board, board_reader) = board::board(LIMITS.instruments);
+        let is_inline = IS_INLINE.get();
         let stage = ShardStage {
-            mailboxes: vec![reader],
+            mailboxes: Vec::new(),
             shard: Shard::new(LIMITS, records).unwrap().with_repairs(repairs),
             board,
             publishers: [0; 256],
-            worker_to_shard: histograms.recorder("worker→shard"),
-            shard_to_published: histograms.recorder("shard→published"),
+            worker_to_shard: (!is_inline).then(StageHistogram::unheard),
+            to_published: StageHistogram::unheard(),
             probes: ShardProbes { shard: probe().0, machines: Vec::new() },
             progress: Progress::default(),
             idle: Idle::SpinThenYield,
             batch: Batch::default(),
+            cycles: wirebook::cycles::Cycles::default(),
             changes: handover().1,
             incidents: incidents(0, Vec::new()).0,
             refresh: None,
             waker: None,
         };
+        let (limit, end_of) = (LIMITS.instruments, |_: &_| end.take());
+        let path = if is_inline {
+            let router = Router::new(vec![stage]);
+            let worker = Worker::with_recovery(lines, end_of, limit, router, times).unwrap();
+            Path::Inline(worker.with_demands(demands))
+        } else {
+            let (writer, reader) = ring::gated(1 << 14).unwrap();
+            let router = Router::new(vec![RingMailbox::new(writer, Arc::default())]);
+            let worker = Worker::with_recovery(lines, end_of, limit, router, times).unwrap();
+            let stage = ShardStage { mailboxes: vec![reader], ..stage };
+            Path::Ring(worker.with_demands(demands), stage.into())
+        };
         Self {
             exchange: Exchange::new(packing.session),
             packets: Packets::new(Market::new(config).unwrap(), packing),
-            worker,
-            stage,
+            path,
             board: board_reader,
             recovery,
             cue,
@@ -174,7 +230,7 @@ impl Venue {
 
     pub(crate) fn deliver(&mut self, packet: &Packet) {
         self.now = MIDNIGHT_NS + self.packets.start_ns() + packet.offset_ns;
-        self.worker.payload(0, &packet.payload, self.now, 0);
+        self.path.payload(&packet.payload, self.now);
         self.settle();
     }
 
@@ -187,8 +243,7 @@ impl Venue {
 
     /// Whatever is under way between worker and shard goes through.
     pub(crate) fn settle(&mut self) {
-        self.worker.tick(self.now);
-        self.stage.run(&AtomicBool::new(true));
+        self.path.settle(self.now);
     }
 
     /// The next request for a snapshot; `None` where none comes in `patience`.
@@ -246,11 +301,11 @@ impl Venue {
     }
 
     pub(crate) fn counters(&self) -> RepairCounters {
-        self.stage.shard.repair_counters()
+        self.path.stage().shard.repair_counters()
     }
 
     pub(crate) fn book(&self, id: u32) -> Book<'_> {
-        self.stage.shard.books().get(0, id).unwrap()
+        self.path.stage().shard.books().get(0, id).unwrap()
     }
 
     /// The book is empty and says everywhere why it cannot be trusted.
@@ -280,7 +335,7 @@ impl Venue {
         for locate in locates {
             self.assert_true(locate.into());
         }
-        let orders = self.stage.shard.books().in_use().orders;
+        let orders = self.path.stage().shard.books().in_use().orders;
         assert_eq!(orders, self.exchange.model().order_count());
     }
 
@@ -292,14 +347,14 @@ impl Venue {
     /// Every book but one, and every record of it, is as in a run in which nothing fell.
     pub(crate) fn assert_others_as_in(&self, twin: &Self, fallen: u32) {
         let others = |venue: &Self| {
-            let all = venue.stage.shard.books().digests();
+            let all = venue.path.stage().shard.books().digests();
             let others: Vec<_> = all.filter(|&(_, id, _)| id != fallen).collect();
             others
         };
         assert_eq!(others(self), others(twin));
-        for (id, records) in &twin.stage.shard.sink().by_instrument {
+        for (id, records) in &twin.path.stage().shard.sink().by_instrument {
             if *id != fallen {
-                let ours = &self.stage.shard.sink().by_instrument[id];
+                let ours = &self.path.stage().shard.sink().by_instrument[id];
                 assert!(ours == records, "records of {id}: {} {}", ours.len(), records.len());
             }
         }

@@ -70,6 +70,9 @@ pub const FAMILIES: &[Family] = &[
     gauge("ready", &[], "appliance_ready", "1 once packets can be received."),
     seconds("heartbeat_age", &[], Of::Heartbeat, "Since housekeeping last moved; it does so every 50 ms."),
     counter("thread_cycles", THREAD, "thread_cycles", "Turns that a thread of the path has begun, modulo 2^48."),
+    counter("thread_empty_cycles", THREAD, "thread_empty_cycles", "Turns of a hot thread that found nothing to do; over those that it began, the share of time to spare."),
+    seconds("thread_longest_cycle", THREAD, Of::Counter("thread_longest_cycle_ns", 1e-9), "The longest turn of a hot thread in the last 10 to 20 seconds, sleep aside."),
+    seconds("thread_longest_cycle_ever", THREAD, Of::Counter("thread_longest_cycle_ever_ns", 1e-9), "The longest turn of a hot thread since the start, sleep aside."),
     gauge("thread_stalled", THREAD, "thread_stalled", "1 while a thread of the path has begun no turn for supervision.no_progress_ms."),
     counter("stalls", &[], "supervision_stalls", "Times that a thread of the path was said to have stalled."),
 
