@@ -91,6 +91,8 @@ impl Read {
             match block {
                 Ok(message) => {
                     assert!(message.as_ptr().addr() >= reached, "messages do not overlap");
+                    let start = message.as_ptr().addr() - data.as_ptr().addr();
+                    assert_eq!(announced(protocol, &data[..start]), message.len(), "cut");
                     reached = message.as_ptr().addr() + message.len();
                     assert!(reached <= data.as_ptr().addr() + data.len());
                     read.message(&mut decoder, message, sequence);
@@ -124,6 +126,15 @@ impl Read {
         self.by_outcome[decoded as usize] += 1;
         decoder.time_of(message);
     }
+}
+
+/// The length that the two bytes at the end announce: MoldUDP64's are big-endian, IEX-TP's are not.
+fn announced(protocol: Protocol, before: &[u8]) -> usize {
+    let Some(&length) = before.last_chunk() else { return 0 };
+    usize::from(match protocol {
+        Protocol::Itch50 => u16::from_be_bytes(length),
+        Protocol::IexDeep | Protocol::IexTops => u16::from_le_bytes(length),
+    })
 }
 
 /// What became of showing a message's fields.

@@ -279,7 +279,8 @@ impl Stream {
         let ts_sent = self.reader.decoder.time_of(message).unwrap_or_default();
         let times = Times { ts_recv: ts_sent, ts_sent, ts_worker: 0 };
         out.router.begin_packet(self.reader.number, sequence, times);
-        self.reader.message(message, sequence, 0, out);
+        let whole = self.reader.message(message, sequence, 0, out);
+        out.counters.malformed_packets += u64::from(!whole);
     }
 
     /// Hands over what has been timed where it is asked for.
@@ -377,10 +378,7 @@ impl Reader {
             Decoded::Known => {}
             Decoded::Unknown => out.counters.unknown_messages += 1,
             Decoded::OverLimit => out.counters.over_limit_messages += 1,
-            Decoded::Malformed => {
-                out.counters.malformed_packets += 1;
-                return false;
-            }
+            Decoded::Malformed => return false,
         }
         out.counters.messages += 1;
         true

@@ -108,6 +108,16 @@ fn every_truncation_of_every_payload_loses_nothing() {
     }
 }
 
+/// Early, so that it is looked through before it is applied.
+#[test]
+fn a_cut_packet_with_a_short_message_is_malformed_once() {
+    let mut path = DecodePath::new(Protocol::Itch50, 4);
+    let payload = b"WIREBOOK01\0\0\0\0\0\0\0\x07\0\x02\0\x02D\0\0\x13D";
+    assert_eq!(path.payload(payload).malformed_packets, 1);
+    path.worker.give_up_waiting();
+    assert_eq!(path.worker.counters().malformed_packets, 1);
+}
+
 fn cut_every_payload(protocol: Protocol, frames: &[Vec<u8>]) {
     let (mut cut, mut whole) =
         (DecodePath::new(protocol, 12_000), DecodePath::new(protocol, 12_000));

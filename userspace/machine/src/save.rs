@@ -39,6 +39,9 @@ use format::{Header, SavedBook, SavedChannel, SavedExtent, SavedLevel, SavedOrde
 pub use reader::RestoreError;
 use reader::{CHECKSUM_BYTES, MAGIC, Reader, VERSION, inconsistent};
 
+/// No counter gets so far, so those of all shards can be added too.
+const COUNTED_MAX: u64 = u64::MAX >> 16;
+
 impl Books {
     /// Appends these books to `bytes`, as [`Books::restore`] takes them. Takes a step for each
     /// order; allocates where `bytes` has no room.
@@ -89,8 +92,11 @@ impl Books {
                 inconsistent("a state of each channel", "a number of no state".into())
             })?;
         }
-        books.counters =
-            Counters::from_values(reader.take::<[U64; Counters::COUNT]>()?.map(U64::get));
+        let counted = reader.take::<[U64; Counters::COUNT]>()?.map(U64::get);
+        if let Some(found) = counted.iter().find(|&&counted| counted > COUNTED_MAX) {
+            return Err(inconsistent("counters that a run can reach", found.to_string()));
+        }
+        books.counters = Counters::from_values(counted);
         let extents = books.lay_out(&totals, &mut reader)?;
         for ladders in extents {
             books.restore_book(ladders, &mut reader)?;

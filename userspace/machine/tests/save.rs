@@ -114,6 +114,20 @@ fn every_flipped_bit_is_noticed() {
     }
 }
 
+/// Counters at their end among them, which the next event would carry beyond it.
+#[test]
+fn the_highest_number_at_any_place_is_refused_or_can_be_worked_on() {
+    let bytes = two_bids();
+    let header = EventHeader { channel: 0, flags: 0, instrument_id: 9, sequence: 9, ts_event: 9 };
+    let event = Event { header, body: VenueEvent::Delete { order_id: 1 } };
+    for at in 20..bytes.len() - 12 {
+        let mut bytes = bytes.clone();
+        bytes[at..at + 8].fill(0xff);
+        seal(&mut bytes);
+        restores_or_refuses(SMALL, &bytes, &[event]);
+    }
+}
+
 #[test]
 fn errors_say_what_was_expected_and_found() {
     let changed = |at: usize, value: u8| {

@@ -27,10 +27,14 @@ pub struct Header {
     pub message_count: U16,
 }
 
+/// The highest number of a packet's first message: from it, the messages of the largest packet and what
+/// follows it can be counted in 64 bits.
+const SEQUENCE_MAX: u64 = u64::MAX - 2 * u16::MAX as u64;
+
 /// The packet in a UDP payload.
 ///
 /// # Errors
-/// [`Malformed`] where the header is cut or its sequence numbers would overflow.
+/// [`Malformed`] where the header is cut or its sequence numbers lie where no stream gets.
 #[inline]
 pub fn parse(payload: &[u8]) -> Result<TransportPacket<'_>, Malformed> {
     let Ok((header, blocks)) = Header::ref_from_prefix(payload) else {
@@ -42,7 +46,7 @@ pub fn parse(payload: &[u8]) -> Result<TransportPacket<'_>, Malformed> {
         count => (PacketKind::Messages, count),
     };
     let sequence = header.sequence_number.get();
-    if sequence.checked_add(u64::from(count)).is_none() {
+    if sequence > SEQUENCE_MAX {
         return Err(Malformed::OutOfRange { field: "Sequence Number", found: sequence });
     }
     Ok(TransportPacket {
@@ -156,6 +160,22 @@ mod tests {
         let mut blocks = parse(&payload).unwrap().blocks;
         assert_eq!(blocks.next(), Some(Err(Malformed::TrailingBytes { found: 2 })));
         assert_eq!(blocks.next(), None);
+    }
+
+    #[test]
+    fn the_last_sequence_leaves_room_to_count_beyond_the_packet() {
+        // A block too many, so that the packet's end is one more item than it has messages.
+        let payload = packet(SEQUENCE_MAX, 2, b"\0\x01a\0\x01b\0\x01c");
+        let parsed = parse(&payload).unwrap();
+        let numbered: Vec<_> = (parsed.sequence..).zip(parsed.blocks).collect();
+        let error = Malformed::TrailingBytes { found: 3 };
+        assert_eq!(
+            numbered[1..],
+            [(SEQUENCE_MAX + 1, Ok(&b"b"[..])), (SEQUENCE_MAX + 2, Err(error))]
+        );
+        assert!(SEQUENCE_MAX.checked_add(2 * u64::from(u16::MAX)).is_some());
+        let beyond = packet(SEQUENCE_MAX + 1, 1, b"\0\x01a");
+        assert!(matches!(parse(&beyond), Err(Malformed::OutOfRange { .. })));
     }
 
     #[test]

@@ -61,7 +61,8 @@ pub struct TransportPacket<'a> {
     pub session: Session,
     /// Sequence of the first message; the next expected one where there is none.
     pub sequence: u64,
-    /// Messages that the header announces: `sequence + count` does not overflow.
+    /// Messages that the header announces: counting from `sequence` over all of them, and over what
+    /// else [`TransportPacket::blocks`] gives, does not overflow.
     pub count: u16,
     /// What the packet is for.
     pub kind: PacketKind,

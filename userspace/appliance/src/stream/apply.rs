@@ -76,6 +76,8 @@ impl<M: Mailbox> Apply<'_, '_, M> {
             }
             let sequence = packet.sequence.saturating_add(u64::from(index - 1));
             if !self.reader.message(message, sequence, 0, self.out) {
+                // One that is cut was counted when it arrived.
+                self.out.counters.malformed_packets += u64::from(!cut_before);
                 // What follows is there all the same, as far as it is whole.
                 let after = blocks.take_while(Result::is_ok).count() as u16;
                 return Applied { messages, held: index + after };
@@ -165,7 +167,8 @@ impl<M: Mailbox> Apply<'_, '_, M> {
     ) {
         self.begin_packet(0, now, 0);
         for message in messages {
-            self.reader.message(message, 0, SNAPSHOT, self.out);
+            let whole = self.reader.message(message, 0, SNAPSHOT, self.out);
+            self.out.counters.malformed_packets += u64::from(!whole);
         }
     }
 }
