@@ -48,9 +48,10 @@ pub(crate) fn write(folder: &TempDir, name: &str, bytes: impl AsRef<[u8]>) -> Pa
     path
 }
 
-/// The program with a command and its arguments.
+/// The program with a command and its arguments: the one of this build, or $WIREBOOK_BINARY.
 pub(crate) fn command<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wirebook"));
+    let other = std::env::var_os("WIREBOOK_BINARY");
+    let mut command = Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_wirebook").into()));
     command.args(arguments);
     command
 }
