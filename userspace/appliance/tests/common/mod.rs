@@ -36,9 +36,12 @@ pub(crate) fn data(path: &str) -> Option<PathBuf> {
     Some(file)
 }
 
-/// A folder for the files of one test.
+/// A folder for the files of one test; kept where $WIREBOOK_KEEP names a place for it.
 pub(crate) fn folder() -> TempDir {
-    tempfile::tempdir().unwrap()
+    match std::env::var_os("WIREBOOK_KEEP") {
+        Some(place) => tempfile::Builder::new().disable_cleanup(true).tempdir_in(place).unwrap(),
+        None => tempfile::tempdir().unwrap(),
+    }
 }
 
 /// Writes a file and gives its path.
