@@ -1,8 +1,11 @@
 //! Where every frame and every message went: sent − received is the sum of what the counters say.
 //!
-//! Frames: the exchange's own faults take some of what it sends; what it delivers arrives, or the
-//! interface refused it. What arrives is decoded, or the kernel dropped it for want of room in an
-//! AF_XDP ring. Messages: each sequence was applied, was held by a snapshot, or is lost.
+//! Frames: the exchange's own faults take some of what it sends. What it delivers arrives, or is in the
+//! sending interface's `tx_dropped`: a veth interface counts there what its peer's ring has no room for
+//! (`veth_xmit` in drivers/net/veth.c; the sender is told, and AF_PACKET's sends again), and, without a
+//! carrier, what it throws away (`noop_enqueue` in net/sched/sch_generic.c; the sender is not told).
+//! What arrives is decoded, or the kernel dropped it for want of room in an AF_XDP ring. Messages: each
+//! sequence was applied, was held by a snapshot, or is lost.
 
 use super::count;
 use crate::live::net::Pair;
@@ -20,9 +23,11 @@ pub(crate) struct Ledger {
     pub(crate) copies: u64,
     /// Frames put on the interface.
     pub(crate) delivered: u64,
-    /// Of them, refused by the interface, by the exchange's own count.
+    /// Of them, refused by the interface for good, by the exchange's own count; and, …
     pub(crate) refused: u64,
-    /// `tx_dropped` of the sending interface: refused, whether or not sent again.
+    /// … by the same, refused and sent again.
+    pub(crate) retried: u64,
+    /// `tx_dropped` of the sending interface.
     pub(crate) tx_dropped: u64,
     /// `rx_packets` of the receiving interface.
     pub(crate) arrived: u64,
@@ -58,6 +63,7 @@ impl Ledger {
             copies: sum(&["duplicated", "repeated"]),
             delivered: of_lines("delivered"),
             refused: count(truth, "/refused"),
+            retried: count(truth, "/retried"),
             tx_dropped: tx_dropped(pair),
             arrived: pair.received(0),
             dropped: drops.values().map(|count| count.as_u64().unwrap()).sum(),
@@ -80,7 +86,11 @@ impl Ledger {
             delivered,
             "exchange: sent, faults, delivered: {self:#?}"
         );
-        assert_eq!(delivered - refused, arrived, "link: delivered, refused, arrived: {self:#?}");
+        assert_eq!(
+            delivered + retried,
+            arrived + tx_dropped,
+            "link: delivered, sent again, arrived, tx_dropped: {self:#?}"
+        );
         assert_eq!(arrived - dropped, decoded, "rings: arrived, dropped, decoded: {self:#?}");
         let Self { messages, applied, in_snapshots, lost, .. } = *self;
         assert_eq!(messages, applied + in_snapshots + lost, "messages in no count: {self:#?}");
@@ -88,13 +98,13 @@ impl Ledger {
 
     /// Prints it as the sums that hold.
     pub(crate) fn print(&self) {
-        let Self { sent, injected, copies, delivered, refused, tx_dropped, arrived, .. } = self;
+        let Self { sent, injected, copies, delivered, retried, tx_dropped, arrived, .. } = self;
         let Self { dropped, ring_full, decoded, messages, applied, retransmitted, .. } = self;
         let Self { in_snapshots, lost, .. } = self;
         println!(
             "packets: {sent} sent − {injected} injected + {copies} copies = {delivered} delivered"
         );
-        println!("  − {refused} refused = {arrived} arrived ({tx_dropped} tx_dropped)");
+        println!("  + {retried} sent again − {tx_dropped} tx_dropped = {arrived} arrived");
         println!("  − {dropped} dropped ({ring_full} for a full RX ring) = {decoded} decoded");
         println!(
             "messages: {messages} = {applied} applied ({retransmitted} retransmitted) + \
@@ -103,7 +113,7 @@ impl Ledger {
     }
 }
 
-/// What the sending interface has refused since it was made (`veth_xmit` in drivers/net/veth.c).
+/// `tx_dropped` of the sending interface since it was made.
 fn tx_dropped(pair: &Pair) -> u64 {
     let table = crate::live::net::inside(&pair.sender, || {
         fs::read_to_string("/proc/thread-self/net/dev").unwrap()
