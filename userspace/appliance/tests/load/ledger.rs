@@ -79,16 +79,15 @@ impl Ledger {
 
     /// Fails where a sum does not hold, and says which.
     pub(crate) fn assert_balanced(&self) {
-        let Self { sent, injected, copies, delivered, refused, arrived, dropped, decoded, .. } =
-            *self;
+        let Self { sent, injected, copies, delivered, arrived, dropped, decoded, .. } = *self;
         assert_eq!(
             sent - injected + copies,
             delivered,
             "exchange: sent, faults, delivered: {self:#?}"
         );
         assert_eq!(
-            delivered + retried,
-            arrived + tx_dropped,
+            delivered + self.retried,
+            arrived + self.tx_dropped,
             "link: delivered, sent again, arrived, tx_dropped: {self:#?}"
         );
         assert_eq!(arrived - dropped, decoded, "rings: arrived, dropped, decoded: {self:#?}");
