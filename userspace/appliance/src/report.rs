@@ -251,8 +251,9 @@ impl fmt::Display for Summary {
     }
 }
 
-fn arbitration(counters: &ChannelCounters) -> [(&'static str, u64); 16] {
+fn arbitration(counters: &ChannelCounters) -> [(&'static str, u64); 17] {
     [
+        ("applied_messages", counters.messages),
         ("late", counters.late),
         ("held", counters.held),
         ("overflows", counters.overflows),

@@ -21,11 +21,11 @@ use wirebook_model::BookState;
 
 const BOTH: [Server; 2] = [Server::Retransmit, Server::Glimpse];
 
-/// Two lines at a pace that every host takes, one message a packet.
-fn easy_flow(more: &str) -> Vec<String> {
+/// Two lines at a pace that every host takes.
+fn easy_flow(messages_a_packet: u16, more: &str) -> Vec<String> {
     words(&format!(
         "--seed 9 --instruments {INSTRUMENTS} --messages 24000 --duration 8 --linger 8 \
-         --messages-a-packet 1 {more}"
+         --messages-a-packet {messages_a_packet} {more}"
     ))
 }
 
@@ -64,7 +64,7 @@ fn await_state(appliance: &Appliance, name: &str, wanted: impl Fn(BookState) -> 
 fn overrun(setting: Setting) -> Option<Outcome> {
     let pair = load::wire()?;
     let appliance = Appliance::start(&pair, &setting.config(), &[]);
-    let exchange = Exchange::start(&pair, &easy_flow(""));
+    let exchange = Exchange::start(&pair, &easy_flow(1, ""));
     let arrived = within(4 * PATIENCE, || pair.received(0) > 500);
     assert!(arrived, "the exchange sends nothing: {}", exchange.log());
     await_state(&appliance, "live", |state| state == BookState::Live);
@@ -99,8 +99,7 @@ fn a_small_mailbox_holds_the_worker_up_first_and_loses_nothing_untold() {
     let Some(pair) = load::wire() else { return };
     let setting = Setting { mailbox_slots: 64, checks_itself: true, ..Setting::default() };
     let appliance = Appliance::start(&pair, &setting.config(), &[]);
-    let exchange =
-        Exchange::start(&pair, &easy_flow("--stall ab:1-3 --messages-a-packet 64 --lag-us 0,100"));
+    let exchange = Exchange::start(&pair, &easy_flow(64, "--stall ab:1-3 --lag-us 0,100"));
     let Outcome { ledger, live } = end(&pair, appliance, exchange);
     assert!(count(&live, "/backpressure") > 0, "{live:#}");
     assert_eq!(ledger.decoded + ledger.dropped, ledger.arrived, "{ledger:#?}");
@@ -110,14 +109,15 @@ fn a_small_mailbox_holds_the_worker_up_first_and_loses_nothing_untold() {
 #[test]
 fn what_the_interface_refuses_is_counted_by_the_sender() {
     let Some(pair) = load::wire() else { return };
-    threaded(&pair);
     let appliance = Appliance::start(&pair, &Setting::default().config(), &[]);
-    let exchange = Exchange::start(&pair, &easy_flow("--stall ab:1-3 --send xdp"));
+    threaded(&pair);
+    let exchange = Exchange::start(&pair, &easy_flow(1, "--stall ab:1-3 --send xdp"));
     let Outcome { ledger, .. } = end(&pair, appliance, exchange);
     assert_eq!(ledger.refused, ledger.tx_dropped, "sender and interface disagree: {ledger:#?}");
 }
 
-/// The kernel polls `rx0` on a thread of its own, not on the sender's core within its system call.
+/// The kernel polls `rx0`, which it does once an XDP program is there, on a thread of its own and not in
+/// the sender's system call.
 fn threaded(pair: &Pair) {
     let mut command = Command::new("ip");
     command.args(["netns", "exec", &pair.receiver, "sh", "-c"]);
@@ -162,8 +162,8 @@ const HEAD: &str = "| asked/s | sent/s | refused | tx_dropped | fill ring empty 
 /// One rate; gives whether packets were lost.
 fn step(send: &str, setting: Setting, rate: u64) -> Option<bool> {
     let pair = load::wire()?;
-    threaded(&pair);
     let appliance = Appliance::start(&pair, &setting.config(), &[]);
+    threaded(&pair);
     let options = words(&format!(
         "--seed 9 --instruments {INSTRUMENTS} --messages {} --rate {rate} --duration {STEP_SECONDS} \
          --messages-a-packet 1 --linger 6 --send {send}",
@@ -178,7 +178,7 @@ fn step(send: &str, setting: Setting, rate: u64) -> Option<bool> {
     let Outcome { ledger, live } = end(&pair, appliance, exchange);
     let Ledger { delivered, refused, tx_dropped, dropped, ring_full, .. } = ledger;
     let Ledger { retransmitted, in_snapshots, lost, .. } = ledger;
-    let states = (0..4_u8).filter(|state| seen[usize::from(*state)]);
+    let states = (0..5_u8).filter(|state| seen[usize::from(*state)]);
     let states: Vec<_> = states.filter_map(BookState::from_u8).map(BookState::name).collect();
     println!(
         "| {} | {} | {refused} | {tx_dropped} | {} | {ring_full} | {} | {} | {retransmitted} | \

@@ -273,7 +273,10 @@ fn an_appliance_with_faults_of_every_kind_loses_nothing_untold_and_grows_no_more
         "books: {} live and right, {} not judged, {} not live",
         oracle.judged, oracle.passed, oracle.not_live
     );
-    println!("looks at the channel by state (warming, live, healing, stale): {states:?}");
+    for (state, looks) in (0..).zip(states).filter(|(_, looks)| *looks > 0) {
+        let name = BookState::from_u8(state).map_or("not told yet", BookState::name);
+        println!("channel {name} at {looks} looks");
+    }
     println!("{reloads} reloads, {gone} readers that came and went");
     vitals.assert_flat();
 }

@@ -70,7 +70,7 @@ impl Ledger {
             ring_full: count(live, "/drops/rx_ring_full"),
             decoded: count(live, "/packets"),
             messages: count(truth, "/next_sequence") - 1,
-            applied: count(live, "/messages"),
+            applied: count(live, "/arbitration/applied_messages"),
             retransmitted: count(live, "/arbitration/retransmitted_messages"),
             in_snapshots: count(live, "/arbitration/snapshot_messages"),
             lost: count(live, "/lost_messages"),

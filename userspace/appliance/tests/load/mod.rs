@@ -100,6 +100,8 @@ impl Setting {
         let base = live::config("")
             .replace("ring_size = 8192", &format!("ring_size = {ring_size}"))
             .replace("mailbox_slots = 4096", &format!("mailbox_slots = {mailbox_slots}"))
+            // A market that lasts keeps more orders than the small ones of other tests.
+            .replace("orders = 32768\nlevels = 16384", "orders = 2097152\nlevels = 262144")
             .replace("[limits]", &format!("{check}[limits]"));
         format!(
             "{base}[[channel]]\nname = \"market\"\nprotocol = \"itch50\"\nworker = \"w0\"\n\
