@@ -251,8 +251,9 @@ impl fmt::Display for Summary {
     }
 }
 
-fn arbitration(counters: &ChannelCounters) -> [(&'static str, u64); 15] {
+fn arbitration(counters: &ChannelCounters) -> [(&'static str, u64); 17] {
     [
+        ("applied_messages", counters.messages),
         ("late", counters.late),
         ("held", counters.held),
         ("overflows", counters.overflows),
@@ -263,6 +264,7 @@ fn arbitration(counters: &ChannelCounters) -> [(&'static str, u64); 15] {
         ("unasked_packets", counters.unasked_packets),
         ("snapshot_requests", counters.snapshot_requests),
         ("snapshots", counters.snapshots),
+        ("snapshot_messages", counters.snapshot_messages),
         ("refused_snapshots", counters.refused_snapshots),
         ("snapshot_failures", counters.snapshot_failures),
         ("session_changes", counters.session_changes),

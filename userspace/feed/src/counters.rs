@@ -35,6 +35,8 @@ pub struct ChannelCounters {
     pub snapshot_requests: u64,
     /// Snapshots taken over.
     pub snapshots: u64,
+    /// Messages that were not applied, as a snapshot held what they did.
+    pub snapshot_messages: u64,
     /// Snapshots refused: not asked for, of another session, or back in time.
     pub refused_snapshots: u64,
     /// Times that a snapshot failed or took too long.

@@ -11,8 +11,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 use wirebook_feed::{
-    Applied, Channel, Packet, Policy, RetransmitPolicy, Retransmitter, RetransmitterPolicy, Sink,
-    SnapshotPolicy, Source, State, Task, WindowLimits,
+    Applied, Channel, ChannelCounters, Packet, Policy, RetransmitPolicy, Retransmitter,
+    RetransmitterPolicy, Sink, SnapshotPolicy, Source, State, Task, WindowLimits,
 };
 use wirebook_model::BookState;
 
@@ -130,6 +130,8 @@ struct Network {
     retransmitter: Retransmitter<u8>,
     books: Books,
     stuck: Option<(u64, u64)>,
+    /// First sequence of the first packet of a line.
+    first_heard: Option<u64>,
     loss: f64,
     server_trouble: f64,
     snapshot_trouble: f64,
@@ -184,6 +186,7 @@ impl Network {
             retransmitter: Retransmitter::new(servers),
             books,
             stuck: None,
+            first_heard: None,
             loss: random.random_range(0.0..0.5),
             server_trouble: random.random_range(0.0..1.0),
             snapshot_trouble: random.random_range(0.0..1.0),
@@ -239,6 +242,11 @@ impl Network {
         }
         assert_eq!(self.channel.state(), State::Live, "all is quiet");
         assert_eq!(self.channel.next_sequence(), MESSAGES + 1);
+        let ChannelCounters { messages, lost_messages, snapshot_messages, .. } =
+            self.channel.counters();
+        // What came before the first packet heard, and nothing brought, is no loss.
+        let unheard = MESSAGES - (messages + lost_messages + snapshot_messages);
+        assert!(Some(unheard) < self.first_heard, "{unheard} in no count");
     }
 
     fn take(&mut self, event: Event) {
@@ -246,6 +254,7 @@ impl Network {
         match event {
             Event::Tick => channel.tick(now_ns, books),
             Event::Packet { line, first, end, whole } => {
+                self.first_heard.get_or_insert(first);
                 arrive(channel, Source::Line(line), first..end, whole, now_ns, books);
             }
             Event::Asked { server, first, end } => self.answer(server, first, end),

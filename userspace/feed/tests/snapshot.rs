@@ -41,6 +41,7 @@ fn then_live_from_the_sequence_that_it_names() {
     bench.assert_applied(1_003..1_010);
     assert_eq!(bench.log.healed_ns, [50 * MS]);
     assert_eq!(bench.channel.counters().gaps, 0);
+    assert_eq!(bench.channel.counters().snapshot_messages, 1_002);
 }
 
 #[test]

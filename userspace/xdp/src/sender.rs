@@ -1,9 +1,10 @@
 //! Frames onto an interface, as they are: for the simulated exchange and for playing captures.
 //!
 //! Arrives: whole Ethernet frames. Leaves: the same on the wire, through an `AF_PACKET` socket
-//! (packet(7)). It needs CAP_NET_RAW and is no part of the receiving path.
+//! (packet(7)). It needs CAP_NET_RAW and is no part of the receiving path. Counts what it sent again.
 #![allow(unsafe_code, reason = "an AF_PACKET address has no safe constructor")]
 
+use std::cell::Cell;
 use std::io;
 
 use socket2::{Domain, SockAddr, SockAddrStorage, Socket, Type};
@@ -14,6 +15,7 @@ use crate::XdpError;
 #[derive(Debug)]
 pub struct FrameSender {
     socket: Socket,
+    retried: Cell<u64>,
 }
 
 impl FrameSender {
@@ -28,7 +30,7 @@ impl FrameSender {
         // Protocol 0: nothing that arrives is queued here.
         let socket = Socket::new(Domain::PACKET, Type::RAW, None).map_err(failed)?;
         socket.bind(&link_address(index)).map_err(failed)?;
-        Ok(Self { socket })
+        Ok(Self { socket, retried: Cell::new(0) })
     }
 
     /// Sends one frame, waiting while the interface's queue is full.
@@ -40,11 +42,17 @@ impl FrameSender {
             match self.socket.send(frame) {
                 Ok(_) => return Ok(()),
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                    self.retried.set(self.retried.get() + 1);
                     std::thread::yield_now();
                 }
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Times that the interface refused a frame, which was then sent again.
+    pub fn retried(&self) -> u64 {
+        self.retried.get()
     }
 }
 

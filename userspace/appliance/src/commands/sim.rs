@@ -267,6 +267,7 @@ impl Summary {
         object.insert("messages".into(), json!(messages));
         object.insert("bytes".into(), json!(self.sent.bytes));
         object.insert("refused".into(), json!(self.sent.refused));
+        object.insert("retried".into(), json!(self.sent.retried));
         object.insert("seconds".into(), json!(self.seconds));
         object.insert("sessions".into(), json!(sessions));
         let line = |(name, (group, counts)): (&str, &(SocketAddrV4, FaultCounts))| {
@@ -294,10 +295,13 @@ impl Summary {
 
     fn print(&self) {
         let Played { packets, messages, .. } = self.played;
-        let (Sent { bytes, refused }, seconds) = (self.sent, self.seconds);
+        let (Sent { bytes, refused, retried }, seconds) = (self.sent, self.seconds);
         println!("{packets} packets, {messages} messages, {bytes} bytes in {seconds:.3} s");
         if refused > 0 {
             println!("{refused} frames refused by the interface");
+        }
+        if retried > 0 {
+            println!("{retried} times sent again what the interface refused");
         }
         for (name, (group, counts)) in ["A", "B"].iter().zip(&self.lines) {
             println!("line {name} {group}: {}", counted(counts.named()));

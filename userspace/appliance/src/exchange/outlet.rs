@@ -31,6 +31,9 @@ pub struct Sent {
     /// Frames that AF_XDP took and the interface or the kernel refused, so that they are lost; the
     /// other ways of sending try again, or fail.
     pub refused: u64,
+    /// Times that AF_PACKET's frames were refused and sent again; a veth interface counts each of them
+    /// among its `tx_dropped`.
+    pub retried: u64,
 }
 
 enum Medium {
@@ -145,14 +148,15 @@ impl Outlet {
     /// # Errors
     /// getsockopt(2)'s.
     pub fn sent(&self) -> std::io::Result<Sent> {
-        let refused = match &self.medium {
+        let (refused, retried) = match &self.medium {
             Medium::Xdp(sender) => {
                 let statistics = sender.statistics()?;
-                statistics.refused + statistics.invalid_descriptors
+                (statistics.refused + statistics.invalid_descriptors, 0)
             }
-            Medium::Frames(_) | Medium::Sockets(_) | Medium::File { .. } => 0,
+            Medium::Frames(sender) => (0, sender.retried()),
+            Medium::Sockets(_) | Medium::File { .. } => (0, 0),
         };
-        Ok(Sent { bytes: self.bytes, refused })
+        Ok(Sent { bytes: self.bytes, refused, retried })
     }
 }
 

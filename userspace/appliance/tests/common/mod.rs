@@ -36,9 +36,12 @@ pub(crate) fn data(path: &str) -> Option<PathBuf> {
     Some(file)
 }
 
-/// A folder for the files of one test.
+/// A folder for the files of one test; kept where $WIREBOOK_KEEP names a place for it.
 pub(crate) fn folder() -> TempDir {
-    tempfile::tempdir().unwrap()
+    match std::env::var_os("WIREBOOK_KEEP") {
+        Some(place) => tempfile::Builder::new().disable_cleanup(true).tempdir_in(place).unwrap(),
+        None => tempfile::tempdir().unwrap(),
+    }
 }
 
 /// Writes a file and gives its path.
@@ -48,9 +51,10 @@ pub(crate) fn write(folder: &TempDir, name: &str, bytes: impl AsRef<[u8]>) -> Pa
     path
 }
 
-/// The program with a command and its arguments.
+/// The program with a command and its arguments: the one of this build, or $WIREBOOK_BINARY.
 pub(crate) fn command<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wirebook"));
+    let other = std::env::var_os("WIREBOOK_BINARY");
+    let mut command = Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_wirebook").into()));
     command.args(arguments);
     command
 }

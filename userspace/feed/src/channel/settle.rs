@@ -129,6 +129,8 @@ impl<S: Copy + Eq> Channel<S> {
     pub(super) fn load_snapshot(&mut self, sequence: u64, now_ns: u64, sink: &mut impl Sink<S>) {
         self.declare_until(sequence);
         self.counters.snapshots += 1;
+        self.counters.snapshot_messages =
+            self.counters.snapshot_messages.saturating_add(sequence.saturating_sub(self.next));
         self.next = sequence;
         self.loaded_ns = now_ns;
         self.ask_from = sequence;

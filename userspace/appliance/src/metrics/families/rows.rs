@@ -127,6 +127,7 @@ pub const FAMILIES: &[Family] = &[
     counter("channel_unasked_packets", CHANNEL, "channel_unasked_packets", "Packets of a retransmit server that nobody had asked for."),
     counter("channel_snapshot_requests", CHANNEL, "channel_snapshot_requests", "Snapshots asked for."),
     counter("channel_snapshots", CHANNEL, "channel_snapshots", "Snapshots taken over."),
+    counter("channel_snapshot_messages", CHANNEL, "channel_snapshot_messages", "Messages that were not applied, as a snapshot held what they did."),
     counter("channel_refused_snapshots", CHANNEL, "channel_refused_snapshots", "Snapshots refused: not asked for, of another session, or back in time."),
     counter("channel_snapshot_failures", CHANNEL, "channel_snapshot_failures", "Times that a snapshot failed or took too long."),
     counter("channel_session_changes", CHANNEL, "channel_session_changes", "Times that the session changed."),
