@@ -4,10 +4,11 @@
 //! and the NAPI thread of the receiving interface. It takes CAP_SYS_ADMIN and CAP_NET_ADMIN, `ip` and
 //! `ethtool`. The machine's own interfaces are not touched.
 //!
-//! **Threaded NAPI.** A veth interface has NAPI where it has an XDP program or GRO is on
-//! (`veth_gro_requested` in drivers/net/veth.c), else its packets are received in the backlog of the
-//! *sender's* core. So GRO is on for all contestants, `threaded` moves what NAPI does into a kernel
-//! thread (Documentation/networking/napi.rst), and that is pinned: receiving costs the sender nothing.
+//! **Threaded NAPI.** A veth interface receives by NAPI where it has an XDP program, or where GRO is on
+//! and its peer does no TSO (`veth_gro_requested`, `veth_skb_is_eligible_for_gro` in
+//! drivers/net/veth.c); else in the backlog of the *sender's* core. So that is how the wire is set up
+//! for all contestants. `threaded` moves what NAPI does into a kernel thread
+//! (Documentation/networking/napi.rst), which is pinned: receiving costs the sender nothing.
 
 use super::{PATIENCE, pin};
 use anyhow::{Context, bail, ensure};
@@ -134,7 +135,9 @@ impl Room {
 
     /// Turns threaded NAPI on and gives the id of its thread.
     fn thread_napi(&self) -> anyhow::Result<u32> {
-        run("ip", &["netns", "exec", &self.receiver, "ethtool", "-K", &self.rx, "gro", "on"])?;
+        let Self { exchange, receiver, tx, rx, .. } = self;
+        ip(&["netns", "exec", exchange, "ethtool", "-K", tx, "tso", "off"])?;
+        ip(&["netns", "exec", receiver, "ethtool", "-K", rx, "gro", "on"])?;
         self.set(&format!("echo 1 > /sys/class/net/{}/threaded", self.rx))?;
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {

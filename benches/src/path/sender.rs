@@ -2,7 +2,7 @@
 //!
 //! Arrives: frames, and a pace. Leaves: the frames on the wire by AF_XDP, which is the fastest way
 //! onto a veth pair that `wirebook sim` has: a frame that is due alone leaves alone, late ones leave up
-//! to 32 in one system call. A frame that is late delays no due time after it. Counts frames that the
+//! to 32 in one system call. [`Tempo`] says what a frame that is late does to those after it. Counts frames that the
 //! interface refused, because NAPI had no time to empty its ring of 256.
 
 use super::market::Frames;
@@ -17,15 +17,19 @@ use wirebook::housekeeping::Stop;
 /// Between opening the socket and the first frame.
 const LEAD: Duration = Duration::from_millis(20);
 
+/// Frames that leave in one system call at most.
+const BATCH: f64 = 32.0;
+
 /// When each frame is due.
 #[derive(Clone, Copy, Debug)]
 pub enum Tempo {
-    /// So many packets a second, evenly.
+    /// So many packets a second, evenly; what is late is sent at once.
     Rate(f64),
-    /// So many times as fast as the session.
+    /// So many times as fast as the session; what is late is sent at once.
     Speed(f64),
-    /// All at once.
-    Unpaced,
+    /// So many packets a second, evenly; those after one that is late are due later. So a stall of the
+    /// sender makes no burst, which would be lost on a receiver that takes the rate.
+    Steady(f64),
 }
 
 /// What was sent.
@@ -45,13 +49,20 @@ pub struct Sent {
 impl Tempo {
     fn pace(self) -> Pace {
         match self {
-            Self::Rate(rate) => Pace::rate(rate),
+            Self::Rate(rate) | Self::Steady(rate) => Pace::rate(rate),
             Self::Speed(factor) => Pace::factor(factor),
-            Self::Unpaced => Pace::factor(0.0),
         }
     }
 
-    /// The due time of each frame after the first one's.
+    /// Later than this a frame delays those after it.
+    fn patience_ns(self) -> u64 {
+        match self {
+            Self::Rate(_) | Self::Speed(_) => u64::MAX,
+            Self::Steady(rate) => (BATCH / rate * 1e9) as u64,
+        }
+    }
+
+    /// The due time of each frame after the first one's, where none is late.
     pub fn due_ns(self, frames: &Frames) -> impl Iterator<Item = u64> {
         let mut pace = self.pace();
         frames.offsets_ns().map(move |offset_ns| pace.schedule_ns(offset_ns))
@@ -101,12 +112,17 @@ fn play(
 ) -> anyhow::Result<Sent> {
     std::thread::sleep(LEAD);
     let (mut pace, began_ns) = started(tempo)?;
-    let mut sent = 0;
+    let patience_ns = tempo.patience_ns();
+    let (mut sent, mut shift_ns) = (0, 0);
     for (frame, offset_ns) in frames.iter().zip(frames.offsets_ns()).take(packets) {
-        let due_ns = pace.schedule_ns(offset_ns);
+        let due_ns = pace.schedule_ns(offset_ns) + shift_ns;
         if pace.is_early(due_ns) {
             outlet.flush()?;
             pace.wait_until(due_ns, || stop.is_set());
+        }
+        let late_ns = pace.elapsed_ns().saturating_sub(due_ns);
+        if late_ns > patience_ns {
+            shift_ns += late_ns;
         }
         if stop.is_set() {
             bail!("stopped");

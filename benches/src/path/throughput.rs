@@ -5,7 +5,7 @@
 //! receiver is the highest rate at which a trial loses nothing: the rate is doubled until trials fail,
 //! then the range between is halved, by its logarithm. A rate counts as failed after several trials in
 //! a row, because a stall of the host fills the wire's ring of 256 whoever receives. Where a trial
-//! loses nothing and the sender itself was late, the limit is the sender's and says so.
+//! loses nothing and the sender itself was late in each of them, the limit is the sender's and says so.
 //!
 //! **Whose time it is.** The receiving process's processor time, and beside it that of the NAPI thread,
 //! in which the kernel runs the XDP program or its IP stack. Not in either: interrupts, and what the
@@ -156,7 +156,8 @@ impl Plan<'_> {
         Ok(limit)
     }
 
-    /// A trial at this rate that lost nothing, if one of several does.
+    /// A trial at this rate that lost nothing, if one of several does; one in which the sender was late
+    /// only where it was in each.
     fn held(
         &self,
         round: u32,
@@ -164,14 +165,18 @@ impl Plan<'_> {
         rate: f64,
         trials: &mut Vec<Trial>,
     ) -> anyhow::Result<Option<Trial>> {
+        let mut late: Option<Trial> = None;
         for _ in 0..self.tries {
             let trial = self.trial(round, "limit", at, rate)?;
             trials.push(trial.clone());
-            if trial.lost == 0 {
+            if trial.lost == 0 && !trial.is_late {
                 return Ok(Some(trial));
             }
+            if trial.lost == 0 && late.as_ref().is_none_or(|late| late.rate < trial.rate) {
+                late = Some(trial);
+            }
         }
-        Ok(None)
+        Ok(late)
     }
 
     /// Sends at this rate to a receiver that was started for it.
@@ -259,7 +264,7 @@ impl Plan<'_> {
     }
 
     fn send(&self, packets: usize, rate: f64) -> anyhow::Result<Sent> {
-        send(self.room, self.cores.sender, self.frames, packets, Tempo::Rate(rate), self.stop)
+        send(self.room, self.cores.sender, self.frames, packets, Tempo::Steady(rate), self.stop)
     }
 }
 
