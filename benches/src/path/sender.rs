@@ -2,8 +2,8 @@
 //!
 //! Arrives: frames, and a pace. Leaves: the frames on the wire by AF_XDP, which is the fastest way
 //! onto a veth pair that `wirebook sim` has: a frame that is due alone leaves alone, late ones leave up
-//! to 32 in one system call. [`Tempo`] says what a frame that is late does to those after it. Counts frames that the
-//! interface refused, because NAPI had no time to empty its ring of 256.
+//! to 32 in one system call. [`Tempo`] says what a frame that is late does to those after it. Counts
+//! frames that the interface refused, because NAPI had no time to empty its ring of 256.
 
 use super::market::Frames;
 use super::room::Room;
