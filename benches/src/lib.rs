@@ -10,6 +10,7 @@ pub mod feed;
 mod host;
 mod input;
 pub mod ours;
+pub mod path;
 pub mod plot;
 pub mod rings;
 pub mod rounds;

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::Value;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 #[test]
 fn readers() {
@@ -34,12 +34,22 @@ fn readers() {
 
 /// Runs a benchmark on a small day and gives what it printed and kept.
 fn run(program: &str, options: &[&str]) -> (String, Value) {
+    let (_, printed, run) = run_process(program, options);
+    (printed, run)
+}
+
+/// The same, and gives its process id.
+fn run_process(program: &str, options: &[&str]) -> (u32, String, Value) {
     let folder = tempfile::tempdir().unwrap();
     let raw = folder.path().join("raw.json");
-    let output = Command::new(program).args(options).arg("--raw").arg(&raw).output().unwrap();
+    let mut command = Command::new(program);
+    command.args(options).arg("--raw").arg(&raw).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let process = command.spawn().unwrap();
+    let id = process.id();
+    let output = process.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let run = serde_json::from_slice(&std::fs::read(raw).unwrap()).unwrap();
-    (String::from_utf8(output.stdout).unwrap(), run)
+    (id, String::from_utf8(output.stdout).unwrap(), run)
 }
 
 const SMALL: [&str; 8] =
@@ -84,6 +94,64 @@ fn scale() {
         let name = format!("scale-{}.svg", sweep.replace(' ', "-"));
         assert!(std::fs::read_to_string(plots.path().join(name)).unwrap().contains("bursty"));
     }
+}
+
+/// Why `path` cannot run here, if it cannot: said, or a failure where nothing may be skipped.
+fn lacks_namespaces() -> bool {
+    let name = format!("wbp-probe-{}", std::process::id());
+    let ip = |verb: &str| Command::new("ip").args(["netns", verb, &name]).output();
+    let can = ip("add").is_ok_and(|output| output.status.success());
+    let _ = ip("delete");
+    if !can {
+        let must =
+            std::env::var_os("WIREBOOK_REQUIRE_PRIVILEGED").is_some_and(|value| value == "1");
+        assert!(!must, "must not be skipped: no network namespaces");
+        eprintln!("SKIP: no network namespaces: it takes root and iproute2");
+    }
+    !can
+}
+
+/// Every contestant takes a slow market whole, and the room is gone afterwards.
+#[test]
+fn path() {
+    if lacks_namespaces() {
+        return;
+    }
+    let small =
+        ["--rounds", "1", "--milliseconds", "50", "--rate-max", "30000", "--fixed-rate", "5000"];
+    let search = ["--tries", "1", "--steps", "0", "--seconds", "1", "--latency-rate", "1000"];
+    let session = ["--speed", "10", "--session-rate", "200"];
+    let options = [&small[..], &search, &session].concat();
+    let (id, printed, run) = run_process(env!("CARGO_BIN_EXE_path"), &options);
+    let fixed = |trial: &&Value| trial["purpose"] == "fixed rate";
+    let trials = run["throughput"]["trials"].as_array().unwrap();
+    let trials: Vec<_> = trials.iter().filter(fixed).collect();
+    assert_eq!((trials.len(), run["throughput"]["limits"].as_array().unwrap().len()), (4, 4));
+    for trial in trials {
+        let [sent, counted, lost] = [&trial["sent"]["packets"], &trial["counted"], &trial["lost"]]
+            .map(|n| n.as_u64().unwrap());
+        assert_eq!((sent, sent - counted), (250, lost), "{trial}");
+        assert!(counted > 0 && trial["process_ns"].as_u64() > Some(0), "{trial}");
+        assert!(trial["napi_ns"].as_u64() > Some(0), "{trial}");
+        assert!(printed.contains(trial["name"].as_str().unwrap()), "{printed}");
+    }
+    let measurements = run["latency"]["measurements"].as_array().unwrap();
+    assert_eq!(measurements.len(), 2 * 6);
+    for measured in measurements {
+        let [sent, lost, seen, silent] = ["sent", "lost", "seen", "silent"]
+            .map(|name| measured[name].as_u64().or(measured[name]["packets"].as_u64()).unwrap());
+        assert_eq!(sent, lost + seen + silent, "{measured}");
+        // Most packets have an order in them.
+        assert!(seen > silent, "{measured}");
+        let ns = measured["percentiles_ns"].as_array().unwrap();
+        assert!(
+            ns.is_sorted_by_key(|ns| ns.as_u64()) && ns[0].as_u64() > Some(1_000),
+            "{measured}"
+        );
+    }
+    let left = Command::new("ip").args(["netns", "list"]).output().unwrap();
+    let left = String::from_utf8(left.stdout).unwrap();
+    assert!(!left.lines().any(|name| name.contains(&format!("-{id}"))), "{left}");
 }
 
 /// What `scripts/budget` counts is there, under the name that it asks for.

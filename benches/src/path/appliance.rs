@@ -1,0 +1,157 @@
+//! The appliance as a contestant: `wirebook run` with a configuration like a user's.
+
+use super::child::Child;
+use super::room::Room;
+use super::{Cores, GROUP, PATIENCE, cpu_ns, pin};
+use anyhow::{Context, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use wirebook::cli::RunArgs;
+use wirebook::commands;
+use wirebook_shm::SegmentView;
+use wirebook_shm::names;
+
+/// How long its records must stand still until all that was sent has come.
+const QUIET: Duration = Duration::from_millis(200);
+/// Between two looks at its records.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// How the appliance is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// `xdp` or `socket`.
+    pub source: &'a str,
+    /// `spin`, `spin-then-yield` or `poll`, of worker and shard.
+    pub idle: &'a str,
+    /// Whether readers that sleep are woken.
+    pub wakes_readers: bool,
+    /// More lines for the worker's table, as a user would write them.
+    pub worker_options: &'a str,
+}
+
+/// A running appliance.
+pub struct Appliance {
+    child: Child,
+    folder: TempDir,
+}
+
+/// What it ended with.
+pub struct Summary {
+    /// Packets of the market.
+    pub packets: u64,
+    /// Messages applied to books.
+    pub messages: u64,
+    /// All that it says.
+    pub all: Value,
+}
+
+impl Appliance {
+    /// Starts it in the room, and waits until packets can be received.
+    ///
+    /// # Errors
+    /// Fails where it does not start, with its own words.
+    pub fn start(room: &Room, cores: &Cores, setting: &Setting<'_>) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let place = |name: &str| folder.path().join(name);
+        fs::write(place("wirebook.toml"), config(room, cores, setting, &place("socket")))?;
+        let mut words = vec!["appliance".to_owned(), folder.path().display().to_string()];
+        words.extend(cores.receiving().iter().map(usize::to_string));
+        let errors = File::create(place("log"))?;
+        let child = Child::spawn(room, &words, errors.into())?;
+        let mut appliance = Self { child, folder };
+        let begun = Instant::now();
+        while !appliance.folder.path().join("ready").exists() {
+            let goes_on = appliance.child.is_running()? && begun.elapsed() < PATIENCE;
+            ensure!(goes_on, "wirebook did not start: {}", appliance.log());
+            std::thread::sleep(LOOK);
+        }
+        Ok(appliance)
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where readers get its segment.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
+    /// Waits until its records stand still, and gives its processor time at their last change.
+    ///
+    /// # Errors
+    /// Fails where it is gone.
+    pub fn drained(&self) -> anyhow::Result<u64> {
+        let view = SegmentView::connect(&self.socket())?;
+        let output = view.observe(&names::output(0))?;
+        let (mut shown, mut since) = (output.shown(), Instant::now());
+        let mut used_ns = cpu_ns(self.id())?;
+        while since.elapsed() < QUIET {
+            std::thread::sleep(LOOK);
+            if output.shown() != shown {
+                (shown, since) = (output.shown(), Instant::now());
+                used_ns = cpu_ns(self.id())?;
+            }
+        }
+        Ok(used_ns)
+    }
+
+    /// Stops it, and gives what it says at its end.
+    ///
+    /// # Errors
+    /// Fails where it ended otherwise than cleanly.
+    pub fn finish(self) -> anyhow::Result<Summary> {
+        kill(Pid::from_raw(self.id().cast_signed()), Signal::SIGTERM)?;
+        let log = self.log();
+        let said = self.child.finish().with_context(|| log)?;
+        let all: Value = serde_json::from_str(&said).context("wirebook's summary")?;
+        let count = |name: &str| all[name].as_u64().with_context(|| format!("no {name} in {all}"));
+        Ok(Summary { packets: count("packets")?, messages: count("messages")?, all })
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+/// Is the appliance, on these cores, from what [`Appliance::start`] has put into `folder`.
+///
+/// # Errors
+/// Those of `wirebook run`.
+pub fn run(folder: &Path, cores: &[usize]) -> anyhow::Result<ExitCode> {
+    pin(0, cores)?;
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+    wirebook::log::init(None);
+    commands::run::run(&RunArgs {
+        config: folder.join("wirebook.toml"),
+        check: false,
+        json: true,
+        watch: None,
+        until_end_of_session: false,
+        ready_file: Some(folder.join("ready")),
+    })
+}
+
+fn config(room: &Room, cores: &Cores, setting: &Setting<'_>, socket: &Path) -> String {
+    let Setting { source, idle, wakes_readers, worker_options } = setting;
+    let Cores { worker, shard, .. } = cores;
+    let (interface, group, port) = (&room.rx, GROUP.ip(), GROUP.port());
+    let mode = if *source == "xdp" { "xdp_mode = \"native\"\n" } else { "" };
+    format!(
+        "[segment]\nsocket = {socket:?}\nwake_readers = {wakes_readers}\n\
+         [limits]\norders = 1048576\nlevels = 262144\n\
+         [[worker]]\nname = \"w0\"\ncore = {worker}\nidle = \"{idle}\"\nsource = \"{source}\"\n{mode}\
+         interface = [{{ name = \"{interface}\" }}]\n{worker_options}\n\
+         [[shard]]\ncore = {shard}\nidle = \"{idle}\"\n\
+         [[channel]]\nname = \"market\"\nprotocol = \"itch50\"\nworker = \"w0\"\n\
+         date = \"2026-01-05\"\n\
+         line = [{{ name = \"A\", interface = \"{interface}\", group = \"{group}\", port = {port} }}]\n"
+    )
+}

@@ -1,0 +1,195 @@
+//! The room: an exchange's namespace and a receiver's, and a veth pair between them.
+//!
+//! Leaves: two network namespaces that are removed when this is dropped, with all that is in them,
+//! and the NAPI thread of the receiving interface. It takes CAP_SYS_ADMIN and CAP_NET_ADMIN, `ip` and
+//! `ethtool`. The machine's own interfaces are not touched.
+//!
+//! **Threaded NAPI.** A veth interface receives by NAPI where it has an XDP program, or where GRO is on
+//! and its peer does no TSO (`veth_gro_requested`, `veth_skb_is_eligible_for_gro` in
+//! drivers/net/veth.c); else in the backlog of the *sender's* core. So that is how the wire is set up
+//! for all contestants. `threaded` moves what NAPI does into a kernel thread
+//! (Documentation/networking/napi.rst), which is pinned: receiving costs the sender nothing.
+
+use super::{PATIENCE, pin};
+use anyhow::{Context, bail, ensure};
+use nix::sched::{CloneFlags, setns};
+use std::fs::{self, File};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Address of the receiving interface, on which sockets join.
+pub const ADDRESS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 99, 0, 2);
+
+/// Two namespaces and the wire between them.
+pub struct Room {
+    /// The exchange's namespace.
+    pub exchange: String,
+    /// The receiver's namespace.
+    pub receiver: String,
+    /// The interface on which is sent.
+    pub tx: String,
+    /// The interface on which is received.
+    pub rx: String,
+    /// The NAPI thread of `rx`.
+    pub napi: u32,
+}
+
+impl Room {
+    /// Makes the room.
+    ///
+    /// # Errors
+    /// Says what could not be made, and why.
+    pub fn new() -> anyhow::Result<Self> {
+        ensure!(
+            nix::unistd::geteuid().is_root(),
+            "needs root: network namespaces, XDP and threaded NAPI (sudo scripts/bench path)"
+        );
+        // Of this process alone: a kernel thread is known by its interface's name.
+        let id = std::process::id();
+        let mut room = Self {
+            exchange: format!("wbp-exchange-{id}"),
+            receiver: format!("wbp-receiver-{id}"),
+            tx: format!("wb{id}t"),
+            rx: format!("wb{id}r"),
+            napi: 0,
+        };
+        // From here on a failure drops the room, which removes what is there.
+        ip(&["netns", "add", &room.exchange])?;
+        ip(&["netns", "add", &room.receiver])?;
+        room.lay_wire()?;
+        room.napi = room.thread_napi()?;
+        Ok(room)
+    }
+
+    /// Lets the NAPI thread run on this core alone.
+    ///
+    /// # Errors
+    /// sched_setaffinity(2)'s.
+    pub fn pin_napi(&self, core: usize) -> anyhow::Result<()> {
+        pin(self.napi, &[core]).context("the NAPI thread")
+    }
+
+    /// A command that runs in the receiver's namespace, with that namespace's `/sys`.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.receiver, program]);
+        command
+    }
+
+    /// Takes this thread into the exchange's namespace.
+    ///
+    /// # Errors
+    /// setns(2)'s.
+    pub fn enter_exchange(&self) -> anyhow::Result<()> {
+        let namespace = File::open(format!("/run/netns/{}", self.exchange))?;
+        Ok(setns(namespace, CloneFlags::CLONE_NEWNET)?)
+    }
+
+    fn lay_wire(&self) -> anyhow::Result<()> {
+        for namespace in [&self.exchange, &self.receiver] {
+            // The kernel's own IPv6 chatter would be counted.
+            run(
+                "ip",
+                &[
+                    "netns",
+                    "exec",
+                    namespace,
+                    "sh",
+                    "-c",
+                    "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6 || true",
+                ],
+            )?;
+        }
+        let Self { exchange, receiver, tx, rx, .. } = self;
+        ip(&[
+            "link",
+            "add",
+            "name",
+            tx,
+            "netns",
+            exchange,
+            "numtxqueues",
+            "1",
+            "numrxqueues",
+            "1",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            rx,
+            "netns",
+            receiver,
+            "numtxqueues",
+            "1",
+            "numrxqueues",
+            "1",
+        ])?;
+        ip(&["-n", receiver, "address", "add", &format!("{ADDRESS}/24"), "dev", rx])?;
+        ip(&["-n", exchange, "link", "set", tx, "up"])?;
+        ip(&["-n", receiver, "link", "set", rx, "up"])?;
+        // The exchange's address is not of this subnet: ordinary sockets must take it too.
+        self.set(&format!(
+            "for i in all {rx}; do echo 0 > /proc/sys/net/ipv4/conf/$i/rp_filter; done"
+        ))
+    }
+
+    /// Turns threaded NAPI on and gives the id of its thread.
+    fn thread_napi(&self) -> anyhow::Result<u32> {
+        let Self { exchange, receiver, tx, rx, .. } = self;
+        ip(&["netns", "exec", exchange, "ethtool", "-K", tx, "tso", "off"])?;
+        ip(&["netns", "exec", receiver, "ethtool", "-K", rx, "gro", "on"])?;
+        self.set(&format!("echo 1 > /sys/class/net/{}/threaded", self.rx))?;
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(id) = napi_thread(&self.rx)? {
+                return Ok(id);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        bail!("no kernel thread napi/{}-*: expected Linux 5.13 or newer", self.rx);
+    }
+
+    /// Runs a line of shell in the receiver's namespace.
+    fn set(&self, line: &str) -> anyhow::Result<()> {
+        run("ip", &["netns", "exec", &self.receiver, "sh", "-c", line])
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        for namespace in [&self.exchange, &self.receiver] {
+            // One that was never made is none to remove.
+            let _ = ip(&["netns", "delete", namespace]);
+        }
+    }
+}
+
+/// The kernel thread that serves an interface's only queue, `napi/NAME-ID` (net/core/dev.c,
+/// `napi_kthread_create`).
+fn napi_thread(interface: &str) -> anyhow::Result<Option<u32>> {
+    let begins = format!("napi/{interface}-");
+    for process in fs::read_dir("/proc")?.flatten() {
+        let name = process.file_name();
+        let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        // A process may end meanwhile.
+        let comm = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+        if comm.starts_with(&begins) {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
+fn ip(arguments: &[&str]) -> anyhow::Result<()> {
+    run("ip", arguments)
+}
+
+fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .with_context(|| format!("{program}: packages iproute2 and ethtool are needed"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program} {}: {}", arguments.join(" "), said.trim());
+    Ok(())
+}

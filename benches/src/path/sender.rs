@@ -1,0 +1,149 @@
+//! The sender: frames onto the wire at their times, open loop.
+//!
+//! Arrives: frames, and a pace. Leaves: the frames on the wire by AF_XDP, which is the fastest way
+//! onto a veth pair that `wirebook sim` has: a frame that is due alone leaves alone, late ones leave up
+//! to 32 in one system call. [`Tempo`] says what a frame that is late does to those after it. Counts
+//! frames that the interface refused, because NAPI had no time to empty its ring of 256.
+
+use super::market::Frames;
+use super::room::Room;
+use super::{monotonic_ns, pin};
+use anyhow::{Context, bail};
+use serde::Serialize;
+use std::time::Duration;
+use wirebook::exchange::{Outlet, Pace, SendBy};
+use wirebook::housekeeping::Stop;
+
+/// Between opening the socket and the first frame.
+const LEAD: Duration = Duration::from_millis(20);
+
+/// Frames that leave in one system call at most.
+const BATCH: f64 = 32.0;
+
+/// When each frame is due.
+#[derive(Clone, Copy, Debug)]
+pub enum Tempo {
+    /// So many packets a second, evenly; what is late is sent at once.
+    Rate(f64),
+    /// So many times as fast as the session; what is late is sent at once.
+    Speed(f64),
+    /// So many packets a second, evenly; those after one that is late are due later. So a stall of the
+    /// sender makes no burst, which would be lost on a receiver that takes the rate.
+    Steady(f64),
+}
+
+/// What was sent.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Sent {
+    /// Frames given to the interface.
+    pub packets: u64,
+    /// Of these, frames that the interface's ring had no room for.
+    pub refused: u64,
+    /// From the first due time to the last frame.
+    pub elapsed_ns: u64,
+    /// When the first frame was due, by the monotonic clock.
+    #[serde(skip)]
+    pub began_ns: u64,
+}
+
+impl Tempo {
+    fn pace(self) -> Pace {
+        match self {
+            Self::Rate(rate) | Self::Steady(rate) => Pace::rate(rate),
+            Self::Speed(factor) => Pace::factor(factor),
+        }
+    }
+
+    /// Later than this a frame delays those after it.
+    fn patience_ns(self) -> u64 {
+        match self {
+            Self::Rate(_) | Self::Speed(_) => u64::MAX,
+            Self::Steady(rate) => (BATCH / rate * 1e9) as u64,
+        }
+    }
+
+    /// The due time of each frame after the first one's, where none is late.
+    pub fn due_ns(self, frames: &Frames) -> impl Iterator<Item = u64> {
+        let mut pace = self.pace();
+        frames.offsets_ns().map(move |offset_ns| pace.schedule_ns(offset_ns))
+    }
+}
+
+impl Sent {
+    /// Packets a second.
+    pub fn rate(&self) -> f64 {
+        self.packets as f64 * 1e9 / self.elapsed_ns.max(1) as f64
+    }
+}
+
+/// Sends the first `packets` frames from a thread of its own on `core`.
+///
+/// # Errors
+/// Fails where the interface takes nothing, and where the run is to stop.
+pub fn send(
+    room: &Room,
+    core: usize,
+    frames: &Frames,
+    packets: usize,
+    tempo: Tempo,
+    stop: &Stop,
+) -> anyhow::Result<Sent> {
+    let sent = std::thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            pin(0, &[core])?;
+            room.enter_exchange()?;
+            let outlet = Outlet::open(&room.tx, SendBy::Xdp, Vec::new())?;
+            play(outlet, frames, packets, tempo, stop)
+        });
+        sending.join()
+    });
+    match sent {
+        Ok(sent) => sent.context("the sender"),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+fn play(
+    mut outlet: Outlet,
+    frames: &Frames,
+    packets: usize,
+    tempo: Tempo,
+    stop: &Stop,
+) -> anyhow::Result<Sent> {
+    std::thread::sleep(LEAD);
+    let (mut pace, began_ns) = started(tempo)?;
+    let patience_ns = tempo.patience_ns();
+    let (mut sent, mut shift_ns) = (0, 0);
+    for (frame, offset_ns) in frames.iter().zip(frames.offsets_ns()).take(packets) {
+        let due_ns = pace.schedule_ns(offset_ns) + shift_ns;
+        if pace.is_early(due_ns) {
+            outlet.flush()?;
+            pace.wait_until(due_ns, || stop.is_set());
+        }
+        let late_ns = pace.elapsed_ns().saturating_sub(due_ns);
+        if late_ns > patience_ns {
+            shift_ns += late_ns;
+        }
+        if stop.is_set() {
+            bail!("stopped");
+        }
+        outlet.send_frame(due_ns, frame)?;
+        sent += 1;
+    }
+    outlet.flush()?;
+    let elapsed_ns = pace.elapsed_ns();
+    outlet.finish()?;
+    Ok(Sent { packets: sent, refused: outlet.sent()?.refused, elapsed_ns, began_ns })
+}
+
+/// A pace, and its beginning by the clock that receivers read: tried again where something came
+/// between the two looks at it.
+fn started(tempo: Tempo) -> nix::Result<(Pace, u64)> {
+    loop {
+        let before_ns = monotonic_ns()?;
+        let pace = tempo.pace();
+        if monotonic_ns()? - before_ns < 1_000 {
+            return Ok((pace, before_ns));
+        }
+    }
+}

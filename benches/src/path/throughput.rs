@@ -1,0 +1,279 @@
+//! Packets a second without loss, and what a packet costs.
+//!
+//! A *trial* starts a receiver anew, sends the first packets of the market at one rate, waits until
+//! nothing comes any more, and counts: lost is sent minus counted, to the packet. The *limit* of a
+//! receiver is the highest rate at which a trial loses nothing: the rate is doubled until trials fail,
+//! then the range between is halved, by its logarithm. A rate counts as failed after several trials in
+//! a row, because a stall of the host fills the wire's ring of 256 whoever receives. Where a trial
+//! loses nothing and the sender itself was late in each of them, the limit is the sender's and says so.
+//!
+//! **Whose time it is.** The receiving process's processor time, and beside it that of the NAPI thread,
+//! in which the kernel runs the XDP program or its IP stack. Not in either: interrupts, and what the
+//! kernel does on the sender's side of the wire, which is the same for all.
+
+use super::appliance::{Appliance, Setting};
+use super::child::Child;
+use super::count::{By, Counted};
+use super::market::Frames;
+use super::room::Room;
+use super::sender::{Sent, Tempo, send};
+use super::{Cores, cpu_ns};
+use anyhow::ensure;
+use serde::Serialize;
+use serde_json::{Value, json};
+use wirebook::housekeeping::Stop;
+
+/// A rate that any receiver takes.
+const RATE_MIN: f64 = 25_000.0;
+/// How often that is halved for one which does not.
+const HALVINGS: u32 = 4;
+/// Later than this share of the time, the sender is late.
+const LATE_SHARE: f64 = 0.02;
+/// And by more than this.
+const LATE_NS: f64 = 2e6;
+
+/// Who receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contestant {
+    /// The appliance: decoding, books, publication.
+    Wirebook,
+    /// One who only counts.
+    Counter(By),
+}
+
+/// All, ours first.
+pub const CONTESTANTS: [(&str, Contestant); 4] = [
+    ("wirebook run", Contestant::Wirebook),
+    ("AF_XDP, counts", Contestant::Counter(By::Xdp)),
+    ("UDP recvmmsg(64), counts", Contestant::Counter(By::Udp)),
+    ("TPACKET_V3, counts", Contestant::Counter(By::Packet)),
+];
+
+/// What is common to all trials.
+pub struct Plan<'a> {
+    /// Where.
+    pub room: &'a Room,
+    /// Who runs where.
+    pub cores: Cores,
+    /// What is sent.
+    pub frames: &'a Frames,
+    /// How long a trial sends, where the market lasts.
+    pub milliseconds: u64,
+    /// How often a rate is tried until it counts as failed.
+    pub tries: u32,
+    /// How often the range of a limit is halved.
+    pub steps: u32,
+    /// How the appliance waits.
+    pub idle: &'a str,
+    /// More lines for the appliance's worker.
+    pub worker_options: &'a str,
+    /// Whether it is over.
+    pub stop: &'a Stop,
+}
+
+/// One trial.
+#[derive(Clone, Debug, Serialize)]
+pub struct Trial {
+    /// Which round.
+    pub round: u32,
+    /// What it is for: `limit` or `fixed rate`.
+    pub purpose: &'static str,
+    /// Who.
+    pub name: &'static str,
+    /// Packets a second that were asked for.
+    pub wanted_rate: f64,
+    /// Packets a second that were sent.
+    pub rate: f64,
+    /// What was sent.
+    pub sent: Sent,
+    /// Whether the sender was late.
+    pub is_late: bool,
+    /// Packets that the receiver counted.
+    pub counted: u64,
+    /// Sent minus counted.
+    pub lost: u64,
+    /// Processor time of the receiving process.
+    pub process_ns: u64,
+    /// Processor time of the NAPI thread.
+    pub napi_ns: u64,
+    /// What the appliance says of it.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub summary: Value,
+}
+
+/// The highest rate that a receiver took without loss.
+#[derive(Clone, Debug, Serialize)]
+pub struct Limit {
+    /// Which round.
+    pub round: u32,
+    /// Who.
+    pub name: &'static str,
+    /// The trial at that rate; none where each trial lost packets.
+    pub best: Option<Trial>,
+    /// Whether the sender could not do more.
+    pub is_senders: bool,
+}
+
+impl Trial {
+    /// Nanoseconds of processor time a packet, of process and NAPI thread together.
+    pub fn cpu_ns_a_packet(&self) -> f64 {
+        (self.process_ns + self.napi_ns) as f64 / self.counted.max(1) as f64
+    }
+}
+
+impl Plan<'_> {
+    /// Finds a receiver's limit, and adds the trials to `trials`.
+    ///
+    /// # Errors
+    /// Fails where a receiver or the sender does.
+    pub fn limit(&self, round: u32, at: usize, trials: &mut Vec<Trial>) -> anyhow::Result<Limit> {
+        let (name, _) = CONTESTANTS[at];
+        let mut limit = Limit { round, name, best: None, is_senders: false };
+        let (mut rate, mut failed, mut steps) = (RATE_MIN, None, 0);
+        loop {
+            let held = self.held(round, at, rate, trials)?;
+            match held {
+                Some(trial) => {
+                    limit.is_senders = trial.is_late;
+                    limit.best = Some(trial);
+                }
+                None => failed = Some(rate),
+            }
+            let held = limit.best.as_ref().map(|best| best.rate);
+            rate = match (held, failed) {
+                _ if limit.is_senders => break,
+                (Some(held), None) => held * 2.0,
+                (Some(held), Some(failed)) if steps < self.steps => {
+                    steps += 1;
+                    (held * failed).sqrt()
+                }
+                (None, Some(failed)) if failed > RATE_MIN / f64::from(1 << HALVINGS) => {
+                    failed / 2.0
+                }
+                _ => break,
+            };
+        }
+        Ok(limit)
+    }
+
+    /// A trial at this rate that lost nothing, if one of several does; one in which the sender was late
+    /// only where it was in each.
+    fn held(
+        &self,
+        round: u32,
+        at: usize,
+        rate: f64,
+        trials: &mut Vec<Trial>,
+    ) -> anyhow::Result<Option<Trial>> {
+        let mut late: Option<Trial> = None;
+        for _ in 0..self.tries {
+            let trial = self.trial(round, "limit", at, rate)?;
+            trials.push(trial.clone());
+            if trial.lost == 0 && !trial.is_late {
+                return Ok(Some(trial));
+            }
+            if trial.lost == 0 && late.as_ref().is_none_or(|late| late.rate < trial.rate) {
+                late = Some(trial);
+            }
+        }
+        Ok(late)
+    }
+
+    /// Sends at this rate to a receiver that was started for it.
+    ///
+    /// # Errors
+    /// Fails where the receiver or the sender does.
+    pub fn trial(
+        &self,
+        round: u32,
+        purpose: &'static str,
+        at: usize,
+        rate: f64,
+    ) -> anyhow::Result<Trial> {
+        let (name, contestant) = CONTESTANTS[at];
+        let wanted = (rate * self.milliseconds as f64 / 1e3) as usize;
+        let packets = wanted.clamp(1, self.frames.len());
+        let napi_before = cpu_ns(self.room.napi)?;
+        let (sent, process_ns, counted, summary) = match contestant {
+            Contestant::Wirebook => self.to_wirebook(packets, rate)?,
+            Contestant::Counter(by) => self.to_counter(by, packets, rate)?,
+        };
+        let planned_ns = packets as f64 * 1e9 / rate;
+        let late_ns = sent.elapsed_ns as f64 - planned_ns;
+        Ok(Trial {
+            round,
+            purpose,
+            name,
+            wanted_rate: rate,
+            rate: sent.rate(),
+            is_late: late_ns > LATE_NS && late_ns > planned_ns * LATE_SHARE,
+            counted,
+            lost: sent.packets.saturating_sub(counted),
+            process_ns,
+            napi_ns: cpu_ns(self.room.napi)? - napi_before,
+            sent,
+            summary,
+        })
+    }
+
+    fn to_counter(
+        &self,
+        by: By,
+        packets: usize,
+        rate: f64,
+    ) -> anyhow::Result<(Sent, u64, u64, Value)> {
+        let by = clap::ValueEnum::to_possible_value(&by)
+            .map_or_else(String::new, |value| value.get_name().to_owned());
+        let core = self.cores.worker.to_string();
+        let words = ["count".to_owned(), by, self.room.rx.clone(), core];
+        let mut child = Child::start(self.room, &words)?;
+        let before_ns = cpu_ns(child.id())?;
+        let sent = self.send(packets, rate)?;
+        let Counted { packets } = child.ask()?;
+        let process_ns = cpu_ns(child.id())? - before_ns;
+        child.finish()?;
+        Ok((sent, process_ns, packets, Value::Null))
+    }
+
+    fn to_wirebook(&self, packets: usize, rate: f64) -> anyhow::Result<(Sent, u64, u64, Value)> {
+        let worker_options = self.worker_options;
+        let setting =
+            Setting { source: "xdp", idle: self.idle, wakes_readers: false, worker_options };
+        let appliance = Appliance::start(self.room, &self.cores, &setting)?;
+        let before_ns = cpu_ns(appliance.id())?;
+        let sent = self.send(packets, rate)?;
+        let process_ns = appliance.drained()? - before_ns;
+        let summary = appliance.finish()?;
+        if summary.packets == sent.packets {
+            let (found, expected) = (summary.messages, self.frames.messages(packets));
+            ensure!(found == expected, "wirebook applied {found} of {expected} messages");
+        }
+        let all = &summary.all;
+        let kept = [
+            "messages",
+            "records",
+            "digest",
+            "gaps",
+            "drops",
+            "nic_drops",
+            "backpressure",
+            "latency",
+        ];
+        let told = kept.into_iter().map(|name| (name.to_owned(), all[name].clone())).collect();
+        Ok((sent, process_ns, summary.packets, Value::Object(told)))
+    }
+
+    fn send(&self, packets: usize, rate: f64) -> anyhow::Result<Sent> {
+        send(self.room, self.cores.sender, self.frames, packets, Tempo::Steady(rate), self.stop)
+    }
+}
+
+/// What is kept of a run.
+pub fn raw(plan: &Plan<'_>, trials: &[Trial], limits: &[Limit]) -> Value {
+    let packets = plan.frames.len();
+    json!({
+        "cores": plan.cores, "milliseconds": plan.milliseconds, "tries": plan.tries,
+        "idle": plan.idle, "worker_options": plan.worker_options, "packets": packets,
+        "messages": plan.frames.messages(packets), "limits": limits, "trials": trials,
+    })
+}
