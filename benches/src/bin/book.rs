@@ -14,7 +14,9 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use wirebook_benches::builders::{HftBacktest, Lobster};
+#[cfg(feature = "peers")]
+use wirebook_benches::builders::HftBacktest;
+use wirebook_benches::builders::Lobster;
 use wirebook_benches::feed::{Feed, PART_MESSAGES, Part, Resolver, Step};
 use wirebook_benches::ours::{DecodedBooks, limits_of};
 use wirebook_benches::rounds::{Contestant, Round, print_table};
