@@ -51,6 +51,9 @@ pub trait Receiver {
 /// Makes an end on the thread that will use it, as some peers' ends cannot move.
 pub type Maker<T> = Box<dyn FnOnce() -> anyhow::Result<T> + Send>;
 
+/// Both ends, each to be made where it is used.
+pub type Ends<S, R> = (Maker<S>, Maker<R>);
+
 /// A ring, or what a peer has in its place.
 pub trait Ring {
     /// Its sending end.
@@ -62,7 +65,7 @@ pub trait Ring {
     ///
     /// # Errors
     /// Whatever keeps the ring from being made.
-    fn open(slots: usize) -> anyhow::Result<(Maker<Self::Sender>, Maker<Self::Receiver>)>;
+    fn open(slots: usize) -> anyhow::Result<Ends<Self::Sender, Self::Receiver>>;
 }
 
 /// How long so many messages take from one core to another, in batches.

@@ -141,8 +141,8 @@ fn path() {
         let [sent, lost, seen, silent] = ["sent", "lost", "seen", "silent"]
             .map(|name| measured[name].as_u64().or(measured[name]["packets"].as_u64()).unwrap());
         assert_eq!(sent, lost + seen + silent, "{measured}");
-        // Most packets have an order in them.
-        assert!(seen > silent, "{measured}");
+        // Of packets without an order there is no record to wait for.
+        assert!(seen > 0, "{measured}");
         let ns = measured["percentiles_ns"].as_array().unwrap();
         assert!(
             ns.is_sorted_by_key(|ns| ns.as_u64()) && ns[0].as_u64() > Some(1_000),

@@ -165,14 +165,16 @@ fn two_workers_with_inline_handlers() {
         .concat()
         .replace("instruments = 16384", "instruments = 64"),
     );
-    let appliance = Appliance::start(&wire, &config, &["--until-end-of-session"]);
+    let appliance = Appliance::start(&wire, &config, &[]);
     std::thread::scope(|scope| {
         scope.spawn(|| play(&wire, 0, &markets[0].capture));
         play(&wire, 1, &markets[1].capture);
     });
+    appliance.await_packets(markets[0].packets() + markets[1].packets());
     // What is told of shards is told of the workers' own.
     assert!(within(PATIENCE, || appliance.counter("shard_records{shard=\"1\"}") > Some(0)));
     assert_eq!(appliance.counter("shard_records{shard=\"2\"}"), None);
+    appliance.signal(Signal::SIGTERM);
     let live = appliance.finish();
     let replayed = replay_by_config(&config, &[&markets[0].capture, &markets[1].capture]);
     assert_same(&live, &replayed);

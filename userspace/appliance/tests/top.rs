@@ -72,7 +72,7 @@ fn in_a_real_terminal() {
     {
         terminal.await_text(word);
     }
-    terminal.await_text("▁");
+    terminal.until("a curve", |screen| screen.contains(['▁', '▂', '▃']));
     terminal.resize(200, 50);
     terminal.until("two columns", |screen| {
         screen.lines().any(|line| line.contains("LINES") && line.contains("STAGES"))

@@ -7,6 +7,7 @@ output where it stands, goes on where standard input says so, and fails by an ex
 
 import faulthandler
 import json
+import signal
 import sys
 import threading
 from collections import defaultdict
@@ -292,6 +293,8 @@ def overrun(socket: str, folder: Path) -> None:
 SCENARIOS: list[Callable[[str, Path], None]] = [records, heal, books, restart, overrun]
 
 if __name__ == "__main__":
+    # A shell may have started the tests with SIGINT ignored, which is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     faulthandler.dump_traceback_later(90, exit=True)
     scenario, socket, folder = sys.argv[1:]
     next(s for s in SCENARIOS if s.__name__ == scenario)(socket, Path(folder))
