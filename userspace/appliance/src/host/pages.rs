@@ -1,6 +1,6 @@
 //! On which NUMA node this process's pages lie, and taking memory near a core.
 //!
-//! Arrives: `numa_maps` of procfs (Documentation/filesystems/proc.rst, "/proc/<pid>/numa_maps"): of each
+//! Arrives: `numa_maps` of procfs (Documentation/filesystems/proc.rst, "`/proc/<pid>/numa_maps`"): of each
 //! mapping, its pages by node and their size. Leaves: bytes by node and size of page, and a line in the log
 //! for each thing that was placed. Promises: the kernel's default policy, by which a page lies on the node
 //! of the core that first touches it, is all that is used; a kernel without NUMA is one node of which
