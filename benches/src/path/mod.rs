@@ -75,7 +75,7 @@ impl CoreArguments {
     /// The cores for throughput: receiving costs the sender's core nothing, NAPI included.
     ///
     /// # Errors
-    /// As [`CoreArguments::in_turn`].
+    /// As `CoreArguments::in_turn`.
     pub fn for_throughput(&self) -> anyhow::Result<Cores> {
         self.in_turn(|_| [0, 1, 2, 3, 4])
     }
@@ -84,7 +84,7 @@ impl CoreArguments {
     /// never keeps waiting, and not on one on which a receiver spins.
     ///
     /// # Errors
-    /// As [`CoreArguments::in_turn`].
+    /// As `CoreArguments::in_turn`.
     pub fn for_latency(&self) -> anyhow::Result<Cores> {
         self.in_turn(|cores| if cores < 5 { [0, 0, 1, 2, 3] } else { [0, 1, 2, 3, 4] })
     }
