@@ -1,7 +1,7 @@
 //! The whole path: packets a second without loss, and wire to strategy, on a veth pair with threaded
 //! NAPI.
 //!
-//! What is compared, and how, is said where it is done: [`throughput`] and [`latency`]. Here are the
+//! What is compared, and how, is said where it is done: `path::throughput` and `path::latency`. Here are the
 //! options, the rounds and the tables. A round measures each contestant once, each round begins with
 //! another, and a ratio is to ours in the same round.
 #![forbid(unsafe_code)]
