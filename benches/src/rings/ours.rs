@@ -26,14 +26,13 @@ impl Sender for GatedWriter {
     fn send(&mut self, first: u64, count: u64) -> anyhow::Result<()> {
         for number in first..first + count {
             loop {
-                match self.try_add_words(&[number; super::MESSAGE_WORDS]) {
+                match self.try_push_words(&[number; super::MESSAGE_WORDS]) {
                     Ok(_) => break,
                     Err(PushError::Full) => std::hint::spin_loop(),
                     Err(error) => return Err(error.into()),
                 }
             }
         }
-        self.flush();
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use loom::thread;
-use wirebook_shm::ring::{self, Observed, SLOT_WORDS};
+use wirebook_shm::ring::{self, GatingReader, Observed, SLOT_WORDS};
 use wirebook_shm::seqlock::Seqlock;
 use wirebook_shm::sync::{Rule, without};
 
@@ -92,6 +92,19 @@ fn observed_by_two() {
     looking.into_iter().for_each(|reader| reader.join().unwrap());
 }
 
+/// The reader takes these records, each whole and in order.
+fn assert_takes(reader: &mut GatingReader, records: u64, slots: usize) {
+    for value in 1..=records {
+        loop {
+            if let Some(found) = reader.pop() {
+                assert_eq!(found.words(), record(value, slots));
+                break;
+            }
+            thread::yield_now();
+        }
+    }
+}
+
 /// The writer pushes twice the capacity past a reader that gives slots back: nothing is lost.
 fn gated_ring(slots: usize) {
     let records = 4 / slots as u64;
@@ -103,15 +116,7 @@ fn gated_ring(slots: usize) {
             }
         }
     });
-    for value in 1..=records {
-        loop {
-            if let Some(found) = reader.pop() {
-                assert_eq!(found.words(), record(value, slots));
-                break;
-            }
-            thread::yield_now();
-        }
-    }
+    assert_takes(&mut reader, records, slots);
     pushing.join().unwrap();
 }
 
@@ -121,31 +126,6 @@ fn gated_single() {
 
 fn gated_two_slots() {
     gated_ring(2);
-}
-
-/// As [`gated_ring`], in batches of two beside one record alone: what is added is seen once it is flushed.
-fn gated_batches() {
-    let (mut writer, mut reader) = ring::gated(2).unwrap();
-    let pushing = thread::spawn(move || {
-        for value in 1..=3 {
-            while writer.try_add_words(&record(value, 1)).is_err() {
-                thread::yield_now();
-            }
-            if value == 2 {
-                writer.flush();
-            }
-        }
-    });
-    for value in 1..=3 {
-        loop {
-            if let Some(found) = reader.pop() {
-                assert_eq!(found.words(), record(value, 1));
-                break;
-            }
-            thread::yield_now();
-        }
-    }
-    pushing.join().unwrap();
 }
 
 /// A gated ring with a second, observing reader: the one loses nothing, the other takes whole records
@@ -164,15 +144,7 @@ fn gated_and_observed() {
             assert_eq!(found.words(), record(found.cursor().get() + 1, 1), "torn");
         }
     });
-    for value in 1..=3 {
-        loop {
-            if let Some(found) = reader.pop() {
-                assert_eq!(found.words(), record(value, 1));
-                break;
-            }
-            thread::yield_now();
-        }
-    }
+    assert_takes(&mut reader, 3, 1);
     pushing.join().unwrap();
     observing.join().unwrap();
 }
@@ -241,7 +213,6 @@ fn two_observing_readers_take_whole_records() {
 fn a_gated_ring_loses_nothing() {
     explore(gated_single);
     explore(gated_two_slots);
-    explore(gated_batches);
 }
 
 #[test]
@@ -294,7 +265,6 @@ fn each_rule_of_a_gated_ring_is_needed() {
     for rule in [Rule::PublishRelease, Rule::FenceAfterSequence, Rule::Gate] {
         assert_noticed(rule, gated_single);
         assert_noticed(rule, gated_two_slots);
-        assert_noticed(rule, gated_batches);
     }
     assert_noticed(Rule::FirstSlotLast, gated_two_slots);
 }

@@ -13,8 +13,6 @@ const CAPACITY: usize = 32;
 enum Operation {
     PushWords(Vec<u64>),
     PushBytes(Vec<u8>),
-    AddWords(Vec<u64>),
-    Flush,
     Read,
     Release,
 }
@@ -24,8 +22,6 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => prop::collection::vec(any::<u64>(), 7).prop_map(Operation::PushWords),
         1 => prop::collection::vec(any::<u64>(), 0..130).prop_map(Operation::PushWords),
         1 => prop::collection::vec(any::<u8>(), 0..1030).prop_map(Operation::PushBytes),
-        3 => prop::collection::vec(any::<u64>(), 0..20).prop_map(Operation::AddWords),
-        1 => Just(Operation::Flush),
         5 => Just(Operation::Read),
         1 => Just(Operation::Release),
     ]
@@ -61,24 +57,16 @@ fn carried(bytes: &[u8]) -> Result<(), LengthError> {
 proptest! {
     #![proptest_config(config())]
 
-    /// The model: a queue of records, a batch that its reader does not see yet, and how many slots the
-    /// reader holds.
+    /// The model: a queue of records, and how many slots its reader holds.
     #[test]
     fn a_gated_ring_is_a_bounded_queue(operations in operations()) {
         let (mut writer, mut reader) = ring::gated(CAPACITY).unwrap();
-        let (mut queue, mut batch) = (VecDeque::new(), VecDeque::new());
+        let mut queue = VecDeque::new();
         let (mut written, mut read, mut released) = (0, 0, 0);
         for operation in operations {
-            let adds = matches!(operation, Operation::AddWords(_));
             let (pushed, bytes) = match operation {
                 Operation::PushWords(words) => (writer.try_push_words(&words), bytes_of(&words)),
                 Operation::PushBytes(bytes) => (writer.try_push_bytes(&bytes), bytes),
-                Operation::AddWords(words) => (writer.try_add_words(&words), bytes_of(&words)),
-                Operation::Flush => {
-                    writer.flush();
-                    queue.append(&mut batch);
-                    continue;
-                }
                 Operation::Read => {
                     let expected: Option<(u64, Vec<u8>)> = queue.pop_front();
                     let found = reader.pop();
@@ -104,21 +92,11 @@ proptest! {
             };
             prop_assert_eq!(pushed, expected);
             if pushed.is_ok() {
-                batch.push_back((written, bytes));
+                queue.push_back((written, bytes));
                 written += need;
-            }
-            if pushed == Err(PushError::Full) || pushed.is_ok() && !adds {
-                queue.append(&mut batch);
             }
             prop_assert_eq!(writer.cursor().get(), written);
         }
-        drop(writer);
-        queue.append(&mut batch);
-        while let Some(record) = reader.pop() {
-            let found = (record.cursor().get(), record.bytes().to_vec());
-            prop_assert_eq!(Some(found), queue.pop_front());
-        }
-        prop_assert!(queue.is_empty());
     }
 
     /// The model: every record ever written; a reader further back than the capacity is lapped.
@@ -129,11 +107,8 @@ proptest! {
         let (mut written, mut read, mut missed) = (0, 0, 0);
         for operation in operations {
             let (pushed, bytes) = match operation {
-                Operation::PushWords(words) | Operation::AddWords(words) => {
-                    (writer.push_words(&words), bytes_of(&words))
-                }
+                Operation::PushWords(words) => (writer.push_words(&words), bytes_of(&words)),
                 Operation::PushBytes(bytes) => (writer.push_bytes(&bytes), bytes),
-                Operation::Flush => continue,
                 Operation::Read | Operation::Release => {
                     match reader.poll() {
                         Observed::Empty => prop_assert_eq!(read, written),

@@ -108,28 +108,6 @@ impl GatedWriter {
         Ok(self.end.write(need, bytes))
     }
 
-    /// Adds a record of 64-bit words to a batch, which the reader sees at the next
-    /// [`flush`](Self::flush), push, or when the ring is full. Returns the cursor at which it begins.
-    ///
-    /// A reader at the writer's heels takes each cache line away while it is being written; the first
-    /// record of a batch is all that it looks at until the others are whole.
-    ///
-    /// # Errors
-    ///
-    /// As for [`try_push_words`](Self::try_push_words).
-    #[inline]
-    pub fn try_add_words(&mut self, words: &[u64]) -> Result<Cursor, PushError> {
-        let need = self.end.need(size_of_val(words))?;
-        self.wait_for(need)?;
-        Ok(self.end.add(need, words))
-    }
-
-    /// Publishes the batch.
-    #[inline]
-    pub fn flush(&mut self) {
-        self.end.flush();
-    }
-
     /// Where the next record will begin.
     pub fn cursor(&self) -> Cursor {
         self.end.cursor
@@ -141,19 +119,10 @@ impl GatedWriter {
         if end - self.gate.get() > self.end.ring.capacity() {
             self.gate = self.end.ring.control().gate();
             if keeps(Rule::Gate) && end - self.gate.get() > self.end.ring.capacity() {
-                // What its reader has not seen it cannot give back.
-                self.end.flush();
                 return Err(PushError::Full);
             }
         }
         Ok(())
-    }
-}
-
-impl Drop for GatedWriter {
-    /// What was added reaches the reader.
-    fn drop(&mut self) {
-        self.end.flush();
     }
 }
 
@@ -168,16 +137,13 @@ struct Need {
 struct End {
     ring: Ring,
     cursor: Cursor,
-    /// The first record of a batch, and its bytes: written, and not published.
-    held: Option<(Cursor, usize)>,
     record_bytes_max: usize,
 }
 
 impl End {
     fn new(ring: Ring) -> Self {
         let ring_bytes = ring.slots.len() * SLOT_PAYLOAD_BYTES;
-        let record_bytes_max = ring_bytes.min(RECORD_BYTES_MAX);
-        Self { ring, cursor: Cursor::default(), held: None, record_bytes_max }
+        Self { ring, cursor: Cursor::default(), record_bytes_max: ring_bytes.min(RECORD_BYTES_MAX) }
     }
 
     #[inline]
@@ -191,18 +157,9 @@ impl End {
         Ok(Need { length_bytes, slots: slots_for(length_bytes) })
     }
 
-    /// Writes and publishes one record, and the batch before it.
+    /// Writes and publishes one record: W1 to W5 of the proof in `ring`.
     #[inline]
     fn write<P: Payload + ?Sized>(&mut self, need: Need, payload: &P) -> Cursor {
-        let first = self.add(need, payload);
-        self.flush();
-        first
-    }
-
-    /// Writes one record of a batch, W1 to W4 of the proof in `ring`, and publishes it (W5) unless it
-    /// is the batch's first: readers go from one record to the next, so none comes to it.
-    #[inline]
-    fn add<P: Payload + ?Sized>(&mut self, need: Need, payload: &P) -> Cursor {
         let first = self.cursor;
         for nth in 0..need.slots {
             let cursor = first.after(nth as u64);
@@ -220,21 +177,10 @@ impl End {
                 slot.mark_continuation(cursor);
             }
         }
-        match self.held {
-            None => self.held = Some((first, need.length_bytes)),
-            Some(_) => self.ring.slot(first).publish(first, need.length_bytes),
-        }
+        self.ring.slot(first).publish(first, need.length_bytes);
         self.cursor = first.after(need.slots as u64);
+        self.ring.control().set_writer(self.cursor);
         first
-    }
-
-    /// Publishes the first record of the batch (W5), and with it the others.
-    #[inline]
-    fn flush(&mut self) {
-        if let Some((first, length_bytes)) = self.held.take() {
-            self.ring.slot(first).publish(first, length_bytes);
-            self.ring.control().set_writer(self.cursor);
-        }
     }
 }
 
