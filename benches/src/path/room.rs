@@ -88,17 +88,8 @@ impl Room {
     fn lay_wire(&self) -> anyhow::Result<()> {
         for namespace in [&self.exchange, &self.receiver] {
             // The kernel's own IPv6 chatter would be counted.
-            run(
-                "ip",
-                &[
-                    "netns",
-                    "exec",
-                    namespace,
-                    "sh",
-                    "-c",
-                    "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6 || true",
-                ],
-            )?;
+            let file = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
+            shell(namespace, &format!("echo 1 > {file} || true"))?;
         }
         let Self { exchange, receiver, tx, rx, .. } = self;
         ip(&[
@@ -128,9 +119,9 @@ impl Room {
         ip(&["-n", exchange, "link", "set", tx, "up"])?;
         ip(&["-n", receiver, "link", "set", rx, "up"])?;
         // The exchange's address is not of this subnet: ordinary sockets must take it too.
-        self.set(&format!(
-            "for i in all {rx}; do echo 0 > /proc/sys/net/ipv4/conf/$i/rp_filter; done"
-        ))
+        let line =
+            format!("for i in all {rx}; do echo 0 > /proc/sys/net/ipv4/conf/$i/rp_filter; done");
+        shell(receiver, &line)
     }
 
     /// Turns threaded NAPI on and gives the id of its thread.
@@ -138,7 +129,7 @@ impl Room {
         let Self { exchange, receiver, tx, rx, .. } = self;
         ip(&["netns", "exec", exchange, "ethtool", "-K", tx, "tso", "off"])?;
         ip(&["netns", "exec", receiver, "ethtool", "-K", rx, "gro", "on"])?;
-        self.set(&format!("echo 1 > /sys/class/net/{}/threaded", self.rx))?;
+        shell(receiver, &format!("echo 1 > /sys/class/net/{rx}/threaded"))?;
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             if let Some(id) = napi_thread(&self.rx)? {
@@ -147,11 +138,6 @@ impl Room {
             std::thread::sleep(Duration::from_millis(5));
         }
         bail!("no kernel thread napi/{}-*: expected Linux 5.13 or newer", self.rx);
-    }
-
-    /// Runs a line of shell in the receiver's namespace.
-    fn set(&self, line: &str) -> anyhow::Result<()> {
-        run("ip", &["netns", "exec", &self.receiver, "sh", "-c", line])
     }
 }
 
@@ -178,6 +164,11 @@ fn napi_thread(interface: &str) -> anyhow::Result<Option<u32>> {
         }
     }
     Ok(None)
+}
+
+/// Runs a line of shell in a namespace.
+fn shell(namespace: &str, line: &str) -> anyhow::Result<()> {
+    ip(&["netns", "exec", namespace, "sh", "-c", line])
 }
 
 fn ip(arguments: &[&str]) -> anyhow::Result<()> {

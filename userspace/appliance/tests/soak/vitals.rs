@@ -5,8 +5,6 @@ use std::fmt;
 use std::fs;
 use std::time::Duration;
 
-/// Looks before the run's half are warming up: tables and rings are touched for the first time.
-const WARM: usize = 2;
 /// Memory may differ so much between looks: buffers of a recovery, of a reload.
 const SLACK_KIB: u64 = 2_048;
 
@@ -50,7 +48,7 @@ impl Vitals {
     /// The least of what was seen in the first half is what a quiet process has; waits until it has no
     /// more descriptors and threads than that.
     pub(crate) fn settle(&mut self) {
-        let half = &self.looks[..self.looks.len() / WARM];
+        let half = &self.looks[..self.looks.len() / 2];
         let least = |of: fn(&Look) -> u64| half.iter().map(of).min().unwrap();
         let (descriptors, threads) = (least(|look| look.descriptors), least(|look| look.threads));
         let mut last = Look::default();
@@ -64,7 +62,7 @@ impl Vitals {
     /// Asserts that memory of the run's second half did not grow beyond what the first half took, and
     /// prints what there was.
     pub(crate) fn assert_flat(&self) {
-        let (first, second) = self.looks.split_at(self.looks.len() / WARM);
+        let (first, second) = self.looks.split_at(self.looks.len() / 2);
         let most = |looks: &[Look], of: fn(&Look) -> u64| looks.iter().map(of).max().unwrap();
         let least = |of: fn(&Look) -> u64| self.looks.iter().map(of).min().unwrap();
         let (before_kib, after_kib) =
