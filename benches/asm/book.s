@@ -7,7 +7,7 @@
 	push   %rbx
 	sub    $0x248,%rsp
 	mov    %rdi,%r15
-	movups (%rip),%xmm0        # <anon.346>
+	movups (%rip),%xmm0        # <anon>
 	movaps %xmm0,0x40(%rsp)
 	movaps %xmm0,0x50(%rsp)
 	movaps %xmm0,0x60(%rsp)
@@ -435,22 +435,22 @@
 	pop    %r15
 	pop    %rbp
 	ret
-	lea    (%rip),%rax        # <anon.39>
+	lea    (%rip),%rax        # <anon>
 	mov    %rdx,%rdi
 	mov    %r8,%rsi
 	mov    %rax,%rdx
 	call   *(%rip)        # <_DYNAMIC>
-	lea    (%rip),%rdx        # <anon.39>
+	lea    (%rip),%rdx        # <anon>
 	mov    %rax,%rsi
 	call   *(%rip)        # <_DYNAMIC>
-	lea    (%rip),%rax        # <anon.1766>
+	lea    (%rip),%rax        # <anon>
 	mov    %rdx,%rdi
 	mov    %rax,%rdx
 	call   *(%rip)        # <_DYNAMIC>
-	lea    (%rip),%rdx        # <anon.1766>
+	lea    (%rip),%rdx        # <anon>
 	mov    %rax,%rsi
 	call   *(%rip)        # <_DYNAMIC>
-	lea    (%rip),%rax        # <anon.1766>
+	lea    (%rip),%rax        # <anon>
 	mov    %rdx,%rdi
 	mov    %rcx,%rsi
 	mov    %rax,%rdx

@@ -118,7 +118,7 @@
 	lea    -0x35(%rbx),%edx
 	cmp    $0x23,%edx
 	ja     <hot::decode>
-	lea    (%rip),%rdi        # <anon.14>
+	lea    (%rip),%rdi        # <anon>
 	movslq (%rdi,%rdx,4),%rdx
 	add    %rdi,%rdx
 	jmp    *%rdx
@@ -166,7 +166,7 @@
 	add    $0xffffffbf,%eax
 	cmp    $0x17,%eax
 	ja     <hot::decode>
-	lea    (%rip),%rdx        # <anon.14>
+	lea    (%rip),%rdx        # <anon>
 	movslq (%rdx,%rax,4),%rax
 	add    %rdx,%rax
 	jmp    *%rax
@@ -229,7 +229,7 @@
 	add    $0xffffffbf,%edx
 	cmp    $0x17,%edx
 	ja     <hot::decode>
-	lea    (%rip),%rdi        # <anon.14>
+	lea    (%rip),%rdi        # <anon>
 	movslq (%rdi,%rdx,4),%rdx
 	add    %rdi,%rdx
 	jmp    *%rdx
@@ -726,7 +726,7 @@
 	jae    <hot::decode>
 	mov    0x4(%r13),%rcx
 	movzbl 0x48(%rbx),%edx
-	lea    (%rip),%rsi        # <anon.14>
+	lea    (%rip),%rsi        # <anon>
 	movzwl (%rsi,%rax,2),%eax
 	mov    %rbp,0x218(%rsp)
 	mov    %rcx,0x220(%rsp)
@@ -815,7 +815,7 @@
 	jae    <hot::decode>
 	mov    0x4(%r13),%rcx
 	movzbl 0x48(%rbx),%edx
-	lea    (%rip),%rsi        # <anon.14>
+	lea    (%rip),%rsi        # <anon>
 	movzwl (%rsi,%rax,2),%eax
 	mov    %rbp,0x218(%rsp)
 	mov    %rcx,0x220(%rsp)
@@ -1671,7 +1671,7 @@
 	pop    %r15
 	pop    %rbp
 	ret
-	lea    (%rip),%rcx        # <anon.1766>
+	lea    (%rip),%rcx        # <anon>
 	mov    %r13,%rdi
 	call   *(%rip)        # <_DYNAMIC>
 	int3

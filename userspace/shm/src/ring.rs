@@ -180,10 +180,32 @@ impl Ring {
         self.slots.len() as u64
     }
 
+    /// Has a slot brought near, to be read.
+    #[inline(always)]
+    fn prefetch(&self, cursor: Cursor) {
+        #[cfg(not(loom))]
+        wirebook_hugevec::prefetch(&self.slots, self.index(cursor));
+        #[cfg(loom)]
+        let _ = cursor;
+    }
+
+    /// Has a slot brought near, to be written: other cores lose it.
+    #[inline(always)]
+    fn prefetch_to_write(&self, cursor: Cursor) {
+        #[cfg(not(loom))]
+        wirebook_hugevec::prefetch_to_write(&self.slots, self.index(cursor));
+        #[cfg(loom)]
+        let _ = cursor;
+    }
+
     #[inline(always)]
     fn slot(&self, cursor: Cursor) -> &Slot {
-        let mask = self.slots.len() - 1;
-        &self.slots[cursor.0 as usize & mask]
+        &self.slots[self.index(cursor)]
+    }
+
+    #[inline(always)]
+    fn index(&self, cursor: Cursor) -> usize {
+        cursor.0 as usize & (self.slots.len() - 1)
     }
 }
 

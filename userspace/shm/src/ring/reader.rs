@@ -36,13 +36,22 @@ pub struct GatingReader {
     cursor: Cursor,
     /// The cursor as last given back to the writer.
     released: Cursor,
+    /// Records popped since the ring was last found empty.
+    run: u64,
     copy: Copy,
 }
 
 impl GatingReader {
+    /// How many slots ahead of the one that it reads a reader has brought near. More than the lines that a
+    /// core can wait for at once; docs/performance.md has the figures.
+    const AHEAD_SLOTS: u64 = 32;
+    /// So many records in a row before it does: whoever waits for each record alone would only take
+    /// the lines away that its writer is about to write.
+    const RUN_RECORDS: u64 = 8;
+
     pub(crate) fn new(ring: Ring) -> Self {
         let start = Cursor::default();
-        Self { ring, cursor: start, released: start, copy: Copy::new() }
+        Self { ring, cursor: start, released: start, run: 0, copy: Copy::new() }
     }
 
     /// The next record, or `None` where the writer has published no more.
@@ -57,8 +66,13 @@ impl GatingReader {
             (sequence.cursor() == Some(first), sequence.holds())
         else {
             self.release();
+            self.run = 0;
             return None;
         };
+        self.run += 1;
+        if self.run > Self::RUN_RECORDS {
+            self.ring.prefetch(first.after(Self::AHEAD_SLOTS));
+        }
         let slots = self.copy.take(&self.ring, first, length_bytes);
         self.cursor = first.after(slots);
         Some(self.copy.record(first, length_bytes))

@@ -78,6 +78,10 @@ pub struct GatedWriter {
 }
 
 impl GatedWriter {
+    /// How many slots ahead of the one to be written next are brought near: a store waits for its line
+    /// in the store buffer, where a few records find room.
+    const AHEAD_SLOTS: u64 = 12;
+
     pub(crate) fn new(ring: Ring) -> Self {
         Self { end: End::new(ring), gate: Cursor::default() }
     }
@@ -91,8 +95,7 @@ impl GatedWriter {
     #[inline]
     pub fn try_push_words(&mut self, words: &[u64]) -> Result<Cursor, PushError> {
         let need = self.end.need(size_of_val(words))?;
-        self.wait_for(need)?;
-        Ok(self.end.write(need, words))
+        self.push(need, words)
     }
 
     /// Publishes a record of bytes. Returns the cursor at which it begins.
@@ -104,13 +107,29 @@ impl GatedWriter {
     #[inline]
     pub fn try_push_bytes(&mut self, bytes: &[u8]) -> Result<Cursor, PushError> {
         let need = self.end.need(bytes.len())?;
-        self.wait_for(need)?;
-        Ok(self.end.write(need, bytes))
+        self.push(need, bytes)
     }
 
     /// Where the next record will begin.
     pub fn cursor(&self) -> Cursor {
         self.end.cursor
+    }
+
+    #[inline]
+    fn push<P: Payload + ?Sized>(&mut self, need: Need, payload: &P) -> Result<Cursor, PushError> {
+        self.wait_for(need)?;
+        let first = self.end.write(need, payload);
+        self.prefetch_ahead();
+        Ok(first)
+    }
+
+    /// Only what the reader has given back: a slot that it has yet to read would be taken from it.
+    #[inline(always)]
+    fn prefetch_ahead(&self) {
+        let ahead = self.end.cursor.after(Self::AHEAD_SLOTS);
+        if ahead.get() < self.gate.get() + self.end.ring.capacity() {
+            self.end.ring.prefetch_to_write(ahead);
+        }
     }
 
     #[inline]
