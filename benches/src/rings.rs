@@ -89,7 +89,7 @@ pub fn stream<R: Ring>(
             let mut is_right = true;
             while next < messages {
                 receiver.receive(|message| {
-                    is_right &= *message == [next; MESSAGE_WORDS];
+                    is_right &= message.iter().all(|word| *word == next);
                     next += 1;
                 })?;
                 std::hint::spin_loop();
