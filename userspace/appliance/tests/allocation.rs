@@ -1,5 +1,5 @@
 //! No allocation a packet: a global allocator counts while whole sessions go through the path of a
-//! replay, and through the worker's and the shard's halves with a ring between them.
+//! replay, and through the worker's and the shard's halves, with a ring between them and without.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -15,16 +15,16 @@ use wirebook::lines::{ChannelSpec, Lines};
 use wirebook::published::Published;
 use wirebook::recorder::{JournalWriter, PacketWriter};
 use wirebook::router::{Mailbox, Router};
-use wirebook::samples::ShardProbes;
+use wirebook::samples::{ShardProbes, ShardSample};
 use wirebook::shard::Shard;
 use wirebook::stages::{Batch, OutputRing, RingMailbox, ShardSink, ShardStage};
 use wirebook::stream::{Stream, StreamHistograms, StreamUpdate};
 use wirebook::worker::{ChannelChange, Worker};
 use wirebook_machine::Limits;
 use wirebook_model::Event;
-use wirebook_shm::board;
-use wirebook_shm::ring::{self, Observed};
-use wirebook_telemetry::{HistogramCollector, probe};
+use wirebook_shm::board::{self, BoardReader};
+use wirebook_shm::ring::{self, GatingReader, ObservingReader};
+use wirebook_telemetry::{HistogramCollector, ProbeReader, probe};
 use wirebook_wire::Protocol;
 
 type Frames = Vec<(u64, Vec<u8>)>;
@@ -157,67 +157,142 @@ fn channels_that_come_and_go_allocate_nothing() {
     assert_eq!(counters, (2_000, 0));
 }
 
-/// A worker with the mailbox of a live run, and behind it a shard with its output ring, board,
-/// histograms and probe, turn by turn on one thread, both with their rings to the recorder: only the
-/// source and the waiting are left out.
+/// A shard as in a live run, with its output ring, board, histograms and probe, and a ring to the
+/// recorder; and who looks at what leaves it.
+struct Observed {
+    stage: ShardStage,
+    output: ObservingReader,
+    recorded: ObservingReader,
+    shown: BoardReader,
+    sample: ProbeReader<ShardSample>,
+    histograms: HistogramCollector,
+}
+
+impl Observed {
+    fn shard(mailboxes: Vec<GatingReader>) -> Self {
+        let (writer, output) = ring::open(1 << 12).unwrap();
+        let (journal, recorded) = ring::open(1 << 12).unwrap();
+        let (board, shown) = board::board(LIMITS.instruments);
+        let mut histograms = HistogramCollector::new();
+        let (probe, sample) = probe();
+        let writer = OutputRing::new(writer, Published::default());
+        let sink = ShardSink { output: writer, journal: Some(JournalWriter::new(journal)) };
+        let crosses_ring = !mailboxes.is_empty();
+        let stage = ShardStage {
+            mailboxes,
+            shard: Shard::new(LIMITS, sink).unwrap(),
+            board,
+            publishers: [0; 256],
+            worker_to_shard: crosses_ring.then(|| histograms.recorder("worker→shard")),
+            to_published: histograms.recorder("shard→published"),
+            progress: wirebook::progress::Progress::default(),
+            probes: ShardProbes { shard: probe, machines: Vec::new() },
+            idle: Idle::Spin,
+            batch: Batch::default(),
+            cycles: wirebook::cycles::Cycles::default(),
+            changes: handover().1,
+            incidents: incidents(0, Vec::new()).0,
+            refresh: None,
+            waker: None,
+        };
+        Self { stage, output, recorded, shown, sample, histograms }
+    }
+}
+
+/// Takes what the rings hold: records, all of which the recorder has too.
+fn taken(output: &mut ObservingReader, recorded: &mut ObservingReader) -> u64 {
+    let mut records = 0;
+    while let ring::Observed::Record(_) = output.poll() {
+        records += 1;
+        assert!(matches!(recorded.poll(), ring::Observed::Record(_)));
+    }
+    records
+}
+
+/// Asserts that of the records of all frames but the first enough were seen, and that all was counted.
+fn assert_observed(
+    taken: u64,
+    stage: &ShardStage,
+    output: &ObservingReader,
+    shown: &BoardReader,
+    sample: Option<ShardSample>,
+) {
+    let counters = *stage.shard.books().counters();
+    assert!(taken > counters.records / 2, "{taken} of {}", counters.records);
+    assert_eq!((output.overruns(), stage.batch.bad_slots()), (0, 0));
+    assert_eq!(sample.unwrap().counters.records, counters.records);
+    assert!(shown.read(0).unwrap().state > 0, "the board shows books");
+}
+
+/// A worker with the mailbox of a live run, and behind it a shard, turn by turn on one thread, both with
+/// their rings to the recorder: only the source and the waiting are left out.
 fn through_rings(protocol: Protocol, frames: &Frames, messages: u64) {
     let (writer, reader) = ring::gated(1 << 12).unwrap();
-    let (output, mut observer) = ring::open(1 << 12).unwrap();
-    let (journal, mut recorded) = ring::open(1 << 12).unwrap();
     let mut packets = PacketWriter::new(ring::open(1 << 12).unwrap().0);
-    let (board, shown) = board::board(LIMITS.instruments);
     let mailbox = RingMailbox::new(writer, Arc::new(AtomicBool::new(false)));
     let router = Router::new(vec![mailbox]);
     let mut worker = Worker::new(lines(protocol), LIMITS.instruments, router).unwrap();
-    let mut histograms = HistogramCollector::new();
-    let (shard_probe, shard_counters) = probe();
-    let output = OutputRing::new(output, Published::default());
-    let sink = ShardSink { output, journal: Some(JournalWriter::new(journal)) };
-    let mut stage = ShardStage {
-        mailboxes: vec![reader],
-        shard: Shard::new(LIMITS, sink).unwrap(),
-        board,
-        publishers: [0; 256],
-        worker_to_shard: Some(histograms.recorder("worker→shard")),
-        to_published: histograms.recorder("shard→published"),
-        progress: wirebook::progress::Progress::default(),
-        probes: ShardProbes { shard: shard_probe, machines: Vec::new() },
-        idle: Idle::Spin,
-        batch: Batch::default(),
-        cycles: wirebook::cycles::Cycles::default(),
-        changes: handover().1,
-        incidents: incidents(0, Vec::new()).0,
-        refresh: None,
-        waker: None,
-    };
+    let Observed { mut stage, mut output, mut recorded, shown, sample, mut histograms } =
+        Observed::shard(vec![reader]);
     // With the stop asked for already, a run is one that empties its mailboxes and returns.
     let stop = AtomicBool::new(true);
     let (first, rest) = frames.split_first().unwrap();
     worker.frame(&first.1, first.0, 0);
     stage.run(&stop);
-    while !matches!(observer.poll(), Observed::Empty) {}
-    while !matches!(recorded.poll(), Observed::Empty) {}
-
-    let observed = without_allocation("the stages", || {
-        let mut observed = 0;
+    taken(&mut output, &mut recorded);
+    let records = without_allocation("the stages", || {
+        let mut records = 0;
         for (ts_recv, frame) in rest {
             let ts_worker = wirebook::clock::now();
             packets.frame(frame, *ts_recv);
             worker.frame(frame, *ts_recv, ts_worker);
-            shard_counters.ask();
+            sample.ask();
             stage.run(&stop);
-            while let Observed::Record(_) = observer.poll() {
-                observed += 1;
-                assert!(matches!(recorded.poll(), Observed::Record(_)));
-            }
+            records += taken(&mut output, &mut recorded);
         }
-        observed
+        records
     });
     histograms.collect();
     assert_eq!(worker.counters().messages, messages);
-    let counters = *stage.shard.books().counters();
-    assert!(observed > counters.records / 2, "{observed} of {}", counters.records);
-    assert_eq!((observer.overruns(), stage.batch.bad_slots()), (0, 0));
-    assert_eq!(shard_counters.take().unwrap().counters.records, counters.records);
-    assert!(shown.read(0).unwrap().state > 0, "the board shows books");
+    assert_observed(records, &stage, &output, &shown, sample.take());
+}
+
+#[test]
+fn a_market_with_inline_handlers_allocates_nothing() {
+    inline(Protocol::Itch50, &market(), 210_000);
+}
+
+#[test]
+fn the_iex_capture_with_inline_handlers_allocates_nothing() {
+    let Some(frames) = deep() else { return };
+    inline(Protocol::IexDeep, &frames, 48_325);
+}
+
+/// The same with the books on the worker's thread.
+fn inline(protocol: Protocol, frames: &Frames, messages: u64) {
+    let Observed { stage, mut output, mut recorded, shown, sample, mut histograms } =
+        Observed::shard(Vec::new());
+    let mut packets = PacketWriter::new(ring::open(1 << 12).unwrap().0);
+    let router = Router::new(vec![stage]);
+    let mut worker = Worker::new(lines(protocol), LIMITS.instruments, router).unwrap();
+    let (first, rest) = frames.split_first().unwrap();
+    worker.frame(&first.1, first.0, 0);
+    worker.end_cycle(true);
+    taken(&mut output, &mut recorded);
+    let records = without_allocation("the worker with its books", || {
+        let mut records = 0;
+        for (ts_recv, frame) in rest {
+            let ts_worker = wirebook::clock::now();
+            packets.frame(frame, *ts_recv);
+            sample.ask();
+            worker.frame(frame, *ts_recv, ts_worker);
+            worker.end_cycle(true);
+            records += taken(&mut output, &mut recorded);
+        }
+        records
+    });
+    histograms.collect();
+    assert_eq!(worker.counters().messages, messages);
+    let stage = worker.mailboxes().next().unwrap();
+    assert_observed(records, stage, &output, &shown, sample.take());
 }
