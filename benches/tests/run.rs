@@ -126,7 +126,7 @@ fn path() {
     let fixed = |trial: &&Value| trial["purpose"] == "fixed rate";
     let trials = run["throughput"]["trials"].as_array().unwrap();
     let trials: Vec<_> = trials.iter().filter(fixed).collect();
-    assert_eq!((trials.len(), run["throughput"]["limits"].as_array().unwrap().len()), (4, 4));
+    assert_eq!((trials.len(), run["throughput"]["limits"].as_array().unwrap().len()), (5, 5));
     for trial in trials {
         let [sent, counted, lost] = [&trial["sent"]["packets"], &trial["counted"], &trial["lost"]]
             .map(|n| n.as_u64().unwrap());
@@ -136,7 +136,7 @@ fn path() {
         assert!(printed.contains(trial["name"].as_str().unwrap()), "{printed}");
     }
     let measurements = run["latency"]["measurements"].as_array().unwrap();
-    assert_eq!(measurements.len(), 2 * 6);
+    assert_eq!(measurements.len(), 2 * 8);
     for measured in measurements {
         let [sent, lost, seen, silent] = ["sent", "lost", "seen", "silent"]
             .map(|name| measured[name].as_u64().or(measured[name]["packets"].as_u64()).unwrap());

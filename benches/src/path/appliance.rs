@@ -27,12 +27,23 @@ const LOOK: Duration = Duration::from_millis(2);
 pub struct Setting<'a> {
     /// `xdp` or `socket`.
     pub source: &'a str,
+    /// Where the books are.
+    pub handlers: Handlers,
     /// `spin`, `spin-then-yield` or `poll`, of worker and shard.
     pub idle: &'a str,
     /// Whether readers that sleep are woken.
     pub wakes_readers: bool,
     /// More lines for the worker's table, as a user would write them.
     pub worker_options: &'a str,
+}
+
+/// Which thread keeps the books.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handlers {
+    /// A shard's, behind a ring.
+    Shards,
+    /// The worker's.
+    Inline,
 }
 
 /// A running appliance.
@@ -140,16 +151,20 @@ pub fn run(folder: &Path, cores: &[usize]) -> anyhow::Result<ExitCode> {
 }
 
 fn config(room: &Room, cores: &Cores, setting: &Setting<'_>, socket: &Path) -> String {
-    let Setting { source, idle, wakes_readers, worker_options } = setting;
+    let Setting { source, handlers, idle, wakes_readers, worker_options } = setting;
     let Cores { worker, shard, .. } = cores;
     let (interface, group, port) = (&room.rx, GROUP.ip(), GROUP.port());
     let mode = if *source == "xdp" { "xdp_mode = \"native\"\n" } else { "" };
+    let (handlers, shards) = match handlers {
+        Handlers::Shards => ("shards", format!("[[shard]]\ncore = {shard}\nidle = \"{idle}\"\n")),
+        Handlers::Inline => ("inline", String::new()),
+    };
     format!(
-        "[segment]\nsocket = {socket:?}\nwake_readers = {wakes_readers}\n\
+        "handlers = \"{handlers}\"\n[segment]\nsocket = {socket:?}\nwake_readers = {wakes_readers}\n\
          [limits]\norders = 1048576\nlevels = 262144\n\
          [[worker]]\nname = \"w0\"\ncore = {worker}\nidle = \"{idle}\"\nsource = \"{source}\"\n{mode}\
          interface = [{{ name = \"{interface}\" }}]\n{worker_options}\n\
-         [[shard]]\ncore = {shard}\nidle = \"{idle}\"\n\
+         {shards}\
          [[channel]]\nname = \"market\"\nprotocol = \"itch50\"\nworker = \"w0\"\n\
          date = \"2026-01-05\"\n\
          line = [{{ name = \"A\", interface = \"{interface}\", group = \"{group}\", port = {port} }}]\n"

@@ -8,7 +8,7 @@
 //! as silent; what was lost has none either, and is told beside the figures.
 
 use super::Cores;
-use super::appliance::{Appliance, Setting};
+use super::appliance::{Appliance, Handlers, Setting};
 use super::child::Child;
 use super::market::Frames;
 use super::room::Room;
@@ -30,7 +30,7 @@ pub const PERCENTILES: [f64; 4] = [50.0, 90.0, 99.0, 99.9];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contestant {
     /// The appliance with this source of packets, and a strategy in another process.
-    Wirebook(&'static str, Pace),
+    Wirebook(&'static str, Handlers, Pace),
     /// A UDP socket, and the strategy behind it in the same thread.
     Socket(Pace),
 }
@@ -45,11 +45,13 @@ pub enum Pace {
 }
 
 /// All, ours first.
-pub const CONTESTANTS: [(&str, Contestant); 6] = [
-    ("wirebook, AF_XDP, spins", Contestant::Wirebook("xdp", Pace::Spins)),
-    ("wirebook, AF_XDP, sleeps", Contestant::Wirebook("xdp", Pace::Blocks)),
-    ("wirebook, UDP, spins", Contestant::Wirebook("socket", Pace::Spins)),
-    ("wirebook, UDP, sleeps", Contestant::Wirebook("socket", Pace::Blocks)),
+pub const CONTESTANTS: [(&str, Contestant); 8] = [
+    ("wirebook, AF_XDP, spins", Contestant::Wirebook("xdp", Handlers::Shards, Pace::Spins)),
+    ("wirebook, AF_XDP, sleeps", Contestant::Wirebook("xdp", Handlers::Shards, Pace::Blocks)),
+    ("wirebook, inline, spins", Contestant::Wirebook("xdp", Handlers::Inline, Pace::Spins)),
+    ("wirebook, inline, sleeps", Contestant::Wirebook("xdp", Handlers::Inline, Pace::Blocks)),
+    ("wirebook, UDP, spins", Contestant::Wirebook("socket", Handlers::Shards, Pace::Spins)),
+    ("wirebook, UDP, sleeps", Contestant::Wirebook("socket", Handlers::Shards, Pace::Blocks)),
     ("UDP socket alone, spins", Contestant::Socket(Pace::Spins)),
     ("UDP socket alone, blocks", Contestant::Socket(Pace::Blocks)),
 ];
@@ -108,7 +110,9 @@ impl Plan<'_> {
         let file = folder.path().join("times");
         let path = file.to_str().context("a temporary path is UTF-8")?;
         let (sent, taken, missed_slots) = match contestant {
-            Contestant::Wirebook(source, pace) => self.to_wirebook(source, pace, path)?,
+            Contestant::Wirebook(source, handlers, pace) => {
+                self.to_wirebook(source, handlers, pace, path)?
+            }
             Contestant::Socket(pace) => self.to_socket(pace, path)?,
         };
         let times = read_times(&file)?;
@@ -142,6 +146,7 @@ impl Plan<'_> {
     fn to_wirebook(
         &self,
         source: &str,
+        handlers: Handlers,
         pace: Pace,
         file: &str,
     ) -> anyhow::Result<(Sent, u64, u64)> {
@@ -150,8 +155,13 @@ impl Plan<'_> {
             Pace::Spins => ("spin-then-yield", Waiting::Yield),
             Pace::Blocks => ("poll", Waiting::Block),
         };
-        let wakes_readers = pace == Pace::Blocks;
-        let setting = Setting { source, idle, wakes_readers, worker_options: self.worker_options };
+        let setting = Setting {
+            source,
+            handlers,
+            idle,
+            wakes_readers: pace == Pace::Blocks,
+            worker_options: self.worker_options,
+        };
         let appliance = Appliance::start(self.room, &self.cores, &setting)?;
         let socket = appliance.socket();
         let socket = socket.to_str().context("a temporary path is UTF-8")?;

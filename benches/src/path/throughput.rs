@@ -11,7 +11,7 @@
 //! in which the kernel runs the XDP program or its IP stack. Not in either: interrupts, and what the
 //! kernel does on the sender's side of the wire, which is the same for all.
 
-use super::appliance::{Appliance, Setting};
+use super::appliance::{Appliance, Handlers, Setting};
 use super::child::Child;
 use super::count::{By, Counted};
 use super::market::Frames;
@@ -36,14 +36,15 @@ const LATE_NS: f64 = 2e6;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contestant {
     /// The appliance: decoding, books, publication.
-    Wirebook,
+    Wirebook(Handlers),
     /// One who only counts.
     Counter(By),
 }
 
 /// All, ours first.
-pub const CONTESTANTS: [(&str, Contestant); 4] = [
-    ("wirebook run", Contestant::Wirebook),
+pub const CONTESTANTS: [(&str, Contestant); 5] = [
+    ("wirebook, shards", Contestant::Wirebook(Handlers::Shards)),
+    ("wirebook, inline", Contestant::Wirebook(Handlers::Inline)),
     ("AF_XDP, counts", Contestant::Counter(By::Xdp)),
     ("UDP recvmmsg(64), counts", Contestant::Counter(By::Udp)),
     ("TPACKET_V3, counts", Contestant::Counter(By::Packet)),
@@ -195,7 +196,7 @@ impl Plan<'_> {
         let packets = wanted.clamp(1, self.frames.len());
         let napi_before = cpu_ns(self.room.napi)?;
         let (sent, process_ns, counted, summary) = match contestant {
-            Contestant::Wirebook => self.to_wirebook(packets, rate)?,
+            Contestant::Wirebook(handlers) => self.to_wirebook(handlers, packets, rate)?,
             Contestant::Counter(by) => self.to_counter(by, packets, rate)?,
         };
         let planned_ns = packets as f64 * 1e9 / rate;
@@ -235,10 +236,19 @@ impl Plan<'_> {
         Ok((sent, process_ns, packets, Value::Null))
     }
 
-    fn to_wirebook(&self, packets: usize, rate: f64) -> anyhow::Result<(Sent, u64, u64, Value)> {
-        let worker_options = self.worker_options;
-        let setting =
-            Setting { source: "xdp", idle: self.idle, wakes_readers: false, worker_options };
+    fn to_wirebook(
+        &self,
+        handlers: Handlers,
+        packets: usize,
+        rate: f64,
+    ) -> anyhow::Result<(Sent, u64, u64, Value)> {
+        let setting = Setting {
+            source: "xdp",
+            handlers,
+            idle: self.idle,
+            wakes_readers: false,
+            worker_options: self.worker_options,
+        };
         let appliance = Appliance::start(self.room, &self.cores, &setting)?;
         let before_ns = cpu_ns(appliance.id())?;
         let sent = self.send(packets, rate)?;
