@@ -37,6 +37,8 @@ fn words(text: &str) -> Vec<String> {
 struct Outcome {
     ledger: Ledger,
     live: Value,
+    /// How long the exchange took to send.
+    seconds: f64,
 }
 
 /// Waits for the exchange's end and until the books are live, stops the appliance, and asserts that
@@ -51,7 +53,7 @@ fn end(pair: &Pair, appliance: Appliance, mut exchange: Exchange) -> Outcome {
     assert_eq!(live["state_digest"], truth["state_digest"], "{live:#}");
     assert_eq!(live["channels"][0]["state"], "live", "{live:#}");
     assert_eq!(live["lost_in_rings"], 0, "{live:#}");
-    Outcome { ledger, live }
+    Outcome { ledger, live, seconds: truth["seconds"].as_f64().unwrap() }
 }
 
 fn await_state(appliance: &Appliance, name: &str, wanted: impl Fn(BookState) -> bool) {
@@ -80,7 +82,7 @@ fn overrun(setting: Setting) -> Option<Outcome> {
 #[test]
 fn a_full_ring_is_counted_packet_by_packet_and_healed() {
     let Some(outcome) = overrun(Setting { ring_size: 256, ..Setting::default() }) else { return };
-    let Outcome { ledger, live } = outcome;
+    let Outcome { ledger, live, .. } = outcome;
     assert!(ledger.dropped > 0, "{ledger:#?}");
     assert!(count(&live, "/missing_messages") > 0, "{live:#}");
     assert!(ledger.retransmitted + ledger.in_snapshots + ledger.lost > 0, "{ledger:#?}");
@@ -100,7 +102,7 @@ fn a_small_mailbox_holds_the_worker_up_first_and_loses_nothing_untold() {
     let setting = Setting { mailbox_slots: 64, checks_itself: true, ..Setting::default() };
     let appliance = Appliance::start(&pair, &setting.config(), &[]);
     let exchange = Exchange::start(&pair, &easy_flow(64, "--stall ab:1-3 --lag-us 0,100"));
-    let Outcome { ledger, live } = end(&pair, appliance, exchange);
+    let Outcome { ledger, live, .. } = end(&pair, appliance, exchange);
     assert!(count(&live, "/backpressure") > 0, "{live:#}");
     assert_eq!(ledger.decoded + ledger.dropped, ledger.arrived, "{ledger:#?}");
 }
@@ -175,16 +177,16 @@ fn step(send: &str, setting: Setting, rate: u64) -> Option<bool> {
         seen[(channel_state(&appliance) as usize).min(4)] = true;
         std::thread::sleep(Duration::from_millis(20));
     }
-    let Outcome { ledger, live } = end(&pair, appliance, exchange);
+    let Outcome { ledger, live, seconds } = end(&pair, appliance, exchange);
     let Ledger { delivered, refused, tx_dropped, dropped, ring_full, .. } = ledger;
     let Ledger { retransmitted, in_snapshots, lost, .. } = ledger;
     let states = (0..5_u8).filter(|state| seen[usize::from(*state)]);
     let states: Vec<_> = states.filter_map(BookState::from_u8).map(BookState::name).collect();
     println!(
-        "| {} | {} | {refused} | {tx_dropped} | {} | {ring_full} | {} | {} | {retransmitted} | \
+        "| {} | {:.0} | {refused} | {tx_dropped} | {} | {ring_full} | {} | {} | {retransmitted} | \
          {in_snapshots} | {lost} | {}, at the end live and right |",
         2 * rate,
-        delivered / STEP_SECONDS,
+        delivered as f64 / seconds,
         dropped - ring_full,
         count(&live, "/backpressure"),
         count(&live, "/missing_messages"),

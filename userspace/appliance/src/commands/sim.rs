@@ -90,12 +90,14 @@ fn play(args: &SimArgs) -> anyhow::Result<Summary> {
         session = packets(args, number)?;
         stage.play(name(number), &mut session)?;
     }
+    // How fast it was: not slower for saying the end of a session for a while.
+    let seconds = began.elapsed().as_secs_f64();
     stage.linger(args.servers.linger, &session)?;
     let (played, sent, counts) = stage.finish()?;
     Ok(Summary {
         played,
         sent,
-        seconds: began.elapsed().as_secs_f64(),
+        seconds,
         lines: addresses.into_iter().zip(counts).collect(),
         servers: servers.map(Servers::finish).transpose()?,
         transcoded: session.market().transcoded(),
