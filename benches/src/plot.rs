@@ -44,7 +44,12 @@ pub fn draw(path: &Path, title: &str, x: &str, y: &str, lines: &[Line]) -> anyho
             PathElement::new([(*x, spread.min), (*x, spread.max)], color.stroke_width(1))
         }))?;
     }
-    chart.configure_series_labels().border_style(BLACK).background_style(WHITE).draw()?;
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .border_style(BLACK)
+        .background_style(WHITE)
+        .draw()?;
     area.present()?;
     Ok(())
 }

@@ -72,6 +72,9 @@ struct Arguments {
     /// More lines for the appliance's worker (TOML).
     #[arg(long, default_value = "")]
     worker_options: String,
+    /// How long the receiving interface puts interrupts off, microseconds, whoever receives.
+    #[arg(long, default_value_t = 0)]
+    defer_us: u64,
     /// How long a trial of latency sends.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
@@ -130,6 +133,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let host = Host::read();
     let stop = Stop::on_signals()?;
     let room = Room::new()?;
+    room.defer_interrupts(arguments.defer_us)?;
     println!(
         "{} ({} cores, {}), Linux {}, load {}\n{}, {} profile, commit {}",
         host.processor,

@@ -69,6 +69,20 @@ impl Room {
         pin(self.napi, &[core]).context("the NAPI thread")
     }
 
+    /// Lets the receiving interface put interrupts off for so long after it was polled, so that NAPI
+    /// takes several packets in a turn (Documentation/networking/napi.rst, "software IRQ coalescing").
+    ///
+    /// # Errors
+    /// Fails where the kernel has no such setting.
+    pub fn defer_interrupts(&self, microseconds: u64) -> anyhow::Result<()> {
+        let place = format!("/sys/class/net/{}", self.rx);
+        let (defer, flush_ns) = (u64::from(microseconds > 0), microseconds * 1_000);
+        let line = format!(
+            "echo {defer} > {place}/napi_defer_hard_irqs; echo {flush_ns} > {place}/gro_flush_timeout"
+        );
+        shell(&self.receiver, &format!("set -e; {line}"))
+    }
+
     /// A command that runs in the receiver's namespace, with that namespace's `/sys`.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("ip");
