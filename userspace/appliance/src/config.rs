@@ -28,7 +28,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use wirebook_machine::Limits;
+use wirebook_machine::{Books, Limits, LimitsError};
 use wirebook_shm::PageKind;
 use wirebook_wire::Protocol;
 use wirebook_xdp::{LineKey, Vlan};
@@ -358,6 +358,19 @@ impl Default for SegmentConfig {
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self { instruments: 1 << 14, orders: 1 << 21, levels: 1 << 19, books: BooksKept::Orders }
+    }
+}
+
+impl BooksKept {
+    /// Books that keep so much, with room for `limits`.
+    ///
+    /// # Errors
+    /// Fails where the memory for the limits cannot be had.
+    pub fn new_books(self, limits: Limits) -> Result<Books, LimitsError> {
+        match self {
+            Self::Orders => Books::new(limits),
+            Self::Levels => Books::of_levels(limits),
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 
 use crate::capture::{self, Capture, CaptureError, CaptureKind, DbnEvents, Item, LineFinder};
 use crate::cli::{InputArgs, LimitArgs};
-use crate::config::{CheckConfig, Config, MachinesConfig};
+use crate::config::{BooksKept, CheckConfig, Config, MachinesConfig};
 use crate::lines::{ChannelSpec, Lines};
 use crate::machines::MachineKinds;
 use crate::report::ChannelReport;
@@ -39,7 +39,7 @@ pub struct InputCounters {
     pub malformed_records: u64,
 }
 
-/// What stands behind and beside the books of a replay.
+/// What the books of a replay keep, and what stands behind and beside them.
 #[derive(Default)]
 pub struct Behind {
     /// The machines that can be named.
@@ -48,6 +48,8 @@ pub struct Behind {
     pub machines: MachinesConfig,
     /// The books that are checked against a model.
     pub check: CheckConfig,
+    /// What the books keep.
+    pub books: BooksKept,
 }
 
 /// What a replay ends with.
@@ -215,7 +217,8 @@ fn new_shard<S: RecordSink>(
     sink: S,
 ) -> anyhow::Result<Shard<S>> {
     let machines = behind.kinds.chain(&behind.machines, limits.instruments_max)?;
-    let mut shard = Shard::new(limits.into(), sink)?
+    let books = behind.books.new_books(limits.into())?;
+    let mut shard = Shard::over(books, sink)
         .with_machines(machines)
         .with_check(SelfCheck::new(behind.check.shadow.clone()));
     for spec in specs {

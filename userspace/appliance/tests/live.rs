@@ -185,6 +185,35 @@ fn two_workers_with_inline_handlers() {
     assert!(live["check"]["comparisons"].as_u64().unwrap() > 100, "{live}");
 }
 
+/// Levels without orders: by shards and inline, the records of a replay, and the exchange's levels.
+#[test]
+fn a_market_in_books_of_levels() {
+    let Some(wire) = wire(1, 1) else { return };
+    let market = Market::new(43, &Line::new(GROUP.parse().unwrap()));
+    let of_orders = config("") + &channel(0, "itch50", GROUP, "");
+    let of_levels = of_orders.replace("[limits]\n", "[limits]\nbooks = \"levels\"\n");
+    let replayed = replay_by_config(&of_levels, &[&market.capture]);
+    for config in [of_levels.clone(), inline(&of_levels)] {
+        let appliance = Appliance::start(&wire, &config, &["--until-end-of-session"]);
+        play(&wire, 0, &market.capture);
+        assert_same(&appliance.finish(), &replayed);
+    }
+    assert_ne!(replayed["digest"], replay_by_config(&of_orders, &[&market.capture])["digest"]);
+
+    let folder = folder();
+    let file = write(&folder, "wirebook.toml", of_levels);
+    let mut arguments = common::all_books(&market.simulated.symbols());
+    let places = [market.capture.to_str().unwrap(), "--config", file.to_str().unwrap()];
+    arguments.extend(places.map(str::to_owned));
+    market.simulated.assert_books(&replay(&arguments)["books"]);
+    arguments.extend(["--shadow", "WB001"].map(str::to_owned));
+    common::fails(&arguments_of("replay", &arguments), 1, &["--shadow", "books of orders"]);
+}
+
+fn arguments_of(command: &str, arguments: &[String]) -> Vec<String> {
+    [command.to_owned()].into_iter().chain(arguments.iter().cloned()).collect()
+}
+
 #[test]
 fn a_market_from_one_source_only() {
     let line = Line::new(GROUP.parse().unwrap());

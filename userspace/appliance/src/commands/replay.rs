@@ -2,7 +2,7 @@
 //! books.
 
 use crate::cli::ReplayArgs;
-use crate::config::Config;
+use crate::config::{BooksKept, Config};
 use crate::recorder::playback;
 use crate::replay::{Behind, Replay};
 use crate::report::{Ladder, Summary, SupervisionReport, book_json, find_book};
@@ -78,12 +78,13 @@ fn files(args: &ReplayArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome { books, summary, supervision })
 }
 
-/// What the configuration puts behind the books, unless the command line names it.
+/// What the configuration lets the books keep and puts behind them, unless the command line names it.
 fn behind(args: &ReplayArgs) -> anyhow::Result<Behind> {
     let mut behind = Behind::default();
     if let Some(path) = &args.input.config {
         let config = Config::read(path)?;
         (behind.machines, behind.check) = (config.machines, config.check);
+        behind.books = config.limits.books;
     }
     if !args.machines.is_empty() {
         behind.machines.run.clone_from(&args.machines);
@@ -91,6 +92,10 @@ fn behind(args: &ReplayArgs) -> anyhow::Result<Behind> {
     if !args.shadow.is_empty() {
         behind.check.shadow.clone_from(&args.shadow);
     }
+    ensure!(
+        behind.check.shadow.is_empty() || behind.books == BooksKept::Orders,
+        "--shadow: expected books of orders, found limits.books = \"levels\" in the configuration"
+    );
     Ok(behind)
 }
 

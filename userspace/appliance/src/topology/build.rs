@@ -8,7 +8,7 @@
 //! Arrives: a configuration, and a segment laid out for it. Leaves: the stages, not started yet, and
 //! the ways by which housekeeping gets to them. All memory of the hot path is taken here.
 
-use crate::config::{BooksKept, Config, Handlers, Idle, WorkerConfig};
+use crate::config::{Config, Handlers, Idle, WorkerConfig};
 use crate::counts;
 use crate::cycles::Cycles;
 use crate::handover::{Giver, handover};
@@ -286,12 +286,8 @@ fn by_channel(config: &Config, workers: &[Demands]) -> Vec<Option<Demands>> {
 }
 
 fn new_shard(config: &Config, sink: ShardSink) -> anyhow::Result<Shard<ShardSink>> {
-    let limits = config.limits.into();
-    let books = match config.limits.books {
-        BooksKept::Orders => Books::new(limits),
-        BooksKept::Levels => Books::of_levels(limits),
-    };
-    let mut shard = Shard::over(books?, sink);
+    let books = config.limits.books.new_books(config.limits.into())?;
+    let mut shard = Shard::over(books, sink);
     for spec in Lines::of_config(config, None).channels() {
         shard.set_channel(spec);
     }
