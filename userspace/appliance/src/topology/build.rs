@@ -34,7 +34,6 @@ use crate::worker::Worker;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use wirebook_machine::Books;
 use wirebook_model::dbn::rtype;
 use wirebook_shm::ring::GatingReader;
 use wirebook_shm::{Segment, names};
