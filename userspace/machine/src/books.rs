@@ -13,10 +13,10 @@ use crate::edit::Edit;
 use crate::index::{Index, Key};
 use crate::ladder::{Rung, RungPool};
 use crate::lines::{Line, Lines};
-use crate::order_index::OrderIndex;
+use crate::orders::Orders;
 use crate::records::{self, Channel};
 use crate::slab::Slab;
-use crate::tables::{LevelEntry, OrderEntry, Tables};
+use crate::tables::{LevelEntry, Tables};
 use crate::tops::Telling;
 
 /// How many channels an appliance can number.
@@ -38,22 +38,17 @@ impl Limits {
     /// own. None where there can be no such tables ([`LimitsError::TooLarge`]).
     pub fn table_bytes(self) -> Option<Vec<usize>> {
         let rungs = self.rungs()?.checked_mul(size_of::<Rung>())?;
-        let mut bytes = Slab::<OrderEntry>::bytes_for(self.orders)?.to_vec();
+        let mut bytes = vec![Orders::bytes_for(self.orders)?];
         bytes.extend(Slab::<LevelEntry>::bytes_for(self.levels)?);
-        bytes.extend([
-            rungs,
-            OrderIndex::bytes_for(self.orders)?,
-            Index::bytes_for(self.instruments)?,
-        ]);
+        bytes.extend([rungs, Index::bytes_for(self.instruments)?]);
         Some(bytes)
     }
 
     /// Rungs for all ladders; none where a 32-bit index does not name them all.
     fn rungs(self) -> Option<usize> {
-        let below_max = |count: &usize| *count < u32::MAX as usize;
-        RungPool::rungs_for(self.instruments.checked_mul(2)?, self.levels)
-            .filter(below_max)
-            .filter(|_| below_max(&self.orders))
+        let rungs = RungPool::rungs_for(self.instruments.checked_mul(2)?, self.levels)?;
+        let named = rungs < u32::MAX as usize && Orders::bytes_for(self.orders).is_some();
+        named.then_some(rungs)
     }
 }
 
@@ -62,8 +57,8 @@ impl Limits {
 pub enum LimitsError {
     /// A table would have more places than a 32-bit index names.
     #[error(
-        "{limits:?} exceeds 32-bit indices: instruments and orders must be below {max} each, \
-         4 levels + 16 instruments below {max} together", max = u32::MAX
+        "{limits:?} exceeds 32-bit indices: orders must be below {orders_max}, \
+         4 levels + 16 instruments below {max} together", max = u32::MAX, orders_max = u32::MAX / 3 * 2
     )]
     TooLarge {
         /// The limits asked for.

@@ -108,7 +108,7 @@ impl Edit<'_> {
             self.tables.reduce(order, before.size - terms.size);
             return self.lines.push(Line::order(Action::Modify, order_id, terms));
         }
-        match self.tables.relocate(self.number, &mut self.book.ladders, order, terms) {
+        match self.tables.relocate(&mut self.book.ladders, order, terms) {
             Ok(()) => self.lines.push(Line::order(Action::Modify, order_id, terms)),
             Err(limit) => {
                 self.limit(limit);
@@ -204,7 +204,7 @@ impl Edit<'_> {
     fn add_new(&mut self, order_id: u64, terms: Terms) {
         let resting = self.resting(order_id);
         if let Some((order, before)) = resting {
-            self.tables.remove(self.number, &mut self.book.ladders, order);
+            self.tables.remove(&mut self.book.ladders, order);
             if !self.snapshot {
                 self.counters.duplicate_orders += 1;
                 self.lines.push(Line::order(Action::Cancel, order_id, before));
@@ -238,7 +238,7 @@ impl Edit<'_> {
         }
         let size = size.min(before.size);
         if size == before.size {
-            self.tables.remove(self.number, &mut self.book.ladders, order);
+            self.tables.remove(&mut self.book.ladders, order);
         } else {
             self.tables.reduce(order, size);
         }

@@ -91,9 +91,9 @@ impl Books {
         let EventHeader { channel, instrument_id, .. } = event.header;
         let Some(book) = self.find(channel, instrument_id) else { return NOTHING };
         prefetch(&self.books, book as usize);
-        self.tables.index.prefetch(book, order_id);
+        self.tables.orders.prefetch_home(book, order_id);
         if other != order_id {
-            self.tables.index.prefetch(book, other);
+            self.tables.orders.prefetch_home(book, other);
         }
         Expected { order_id, book, order: NIL }
     }
@@ -102,8 +102,7 @@ impl Books {
     #[inline]
     fn expect_order(&self, expected: &mut Expected) {
         let Some(book) = self.books.get(expected.book as usize) else { return };
-        expected.order = self.tables.index.likely(expected.book, expected.order_id);
-        self.tables.orders.prefetch(expected.order);
+        expected.order = self.tables.orders.at_home(expected.book, expected.order_id);
         for ladder in &book.ladders {
             self.tables.rungs.prefetch_best(ladder);
         }

@@ -57,7 +57,7 @@ mod lines;
 mod log;
 mod machine;
 pub mod machines;
-mod order_index;
+mod orders;
 mod phase;
 mod population;
 mod quarantine;

@@ -134,7 +134,7 @@ impl Books {
             let entry = &self.tables.orders[order];
             (entry.level, entry.id, entry.size)
         };
-        let mut counted: Vec<_> = self.tables.index.orders().map(of).collect();
+        let mut counted: Vec<_> = self.tables.orders.indices().map(of).collect();
         counted.sort_unstable();
         counted
     }

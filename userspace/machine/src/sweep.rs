@@ -28,19 +28,14 @@ impl Tables {
             .map(|(book, _)| book)
             .collect();
         if !self.queued {
-            for order in self.index.orders() {
+            for order in self.orders.indices() {
                 let level = self.orders[order].level;
                 held.orders[order as usize] = held.levels.get(level as usize) == Some(&true);
             }
         }
-        self.orders.free_all_but(&held.orders);
+        self.orders.remove_all_but(&held.orders);
         self.levels.free_all_but(&held.levels);
         self.rungs.free_all_but(&held.units);
-        self.index.clear();
-        for (order, _) in (0..).zip(held.orders).filter(|&(_, held)| held) {
-            let entry = &self.orders[order];
-            self.index.insert(entry.book, entry.id, order);
-        }
         torn
     }
 
@@ -106,9 +101,9 @@ impl Tables {
         }
         let none = Counted { orders: 0, size: 0, of: (0, RestingSide::Bid) };
         let mut counted = vec![none; self.levels.end()];
-        for entry in self.index.orders().filter_map(|order| self.orders.get(order)) {
+        for entry in self.orders.indices().filter_map(|order| self.orders.get(order)) {
             let Some(level) = counted.get_mut(entry.level as usize) else { continue };
-            let of = (entry.book, entry.side);
+            let of = (entry.book(), entry.side);
             if level.orders > 0 && level.of != of {
                 level.size = u64::MAX;
             }

@@ -1,4 +1,4 @@
-//! The tables that all books of a shard share: orders, levels, rungs and the order index.
+//! The tables that all books of a shard share: orders, levels and rungs.
 //!
 //! An order knows its level and side, and a level its price, so an order that is executed, reduced
 //! or deleted costs one look-up and no search. The orders of a level are a doubly linked list in
@@ -8,23 +8,9 @@ use wirebook_hugevec::HugeVecError;
 use zerocopy::FromZeros;
 
 use crate::ladder::{Ladder, Rung, RungPool};
-use crate::order_index::OrderIndex;
+use crate::orders::{OrderEntry, Orders};
 use crate::side::RestingSide;
 use crate::slab::{NIL, Slab};
-
-/// A resting order: half a cache line. Its links name its neighbours in the queue of its level.
-#[derive(Clone, Copy, FromZeros)]
-#[repr(C, align(32))]
-pub(crate) struct OrderEntry {
-    pub(crate) id: u64,
-    pub(crate) size: u32,
-    pub(crate) level: u32,
-    pub(crate) ahead: u32,
-    pub(crate) behind: u32,
-    /// Number of its book.
-    pub(crate) book: u32,
-    pub(crate) side: RestingSide,
-}
 
 /// A price level that holds orders, an aggregated size, or both: half a cache line.
 #[derive(Clone, Copy, FromZeros)]
@@ -56,10 +42,9 @@ pub(crate) enum LimitHit {
 
 /// Orders and levels of all books.
 pub(crate) struct Tables {
-    pub(crate) orders: Slab<OrderEntry>,
+    pub(crate) orders: Orders,
     pub(crate) levels: Slab<LevelEntry>,
     pub(crate) rungs: RungPool,
-    pub(crate) index: OrderIndex,
     /// Orders stand in the queues of their levels; else levels only count them.
     pub(crate) queued: bool,
 }
@@ -71,10 +56,9 @@ impl Tables {
     /// Tables of these sizes, each below `u32::MAX`.
     pub(crate) fn new(orders: usize, levels: usize, rungs: usize) -> Result<Self, HugeVecError> {
         Ok(Self {
-            orders: Slab::new(orders)?,
+            orders: Orders::new(orders)?,
             levels: Slab::new(levels)?,
             rungs: RungPool::new(rungs)?,
-            index: OrderIndex::new(orders)?,
             queued: true,
         })
     }
@@ -84,12 +68,11 @@ impl Tables {
         self.orders.memory_bytes()
             + self.levels.memory_bytes()
             + self.rungs.memory_bytes()
-            + self.index.memory_bytes()
     }
 
     /// The order `id` of the book numbered `book`.
     pub(crate) fn find(&self, book: u32, id: u64) -> Option<u32> {
-        self.index.get(&self.orders, book, id)
+        self.orders.find(book, id)
     }
 
     /// The terms of a resting order.
@@ -119,18 +102,15 @@ impl Tables {
             return Err(LimitHit::Orders);
         }
         let level = self.level_at(ladders, terms.side, terms.price)?;
-        let Terms { side, size, .. } = terms;
-        let entry = OrderEntry { id, size, level, ahead: NIL, behind: NIL, book, side };
-        let order = self.orders.take(entry).ok_or(LimitHit::Orders)?;
+        let order = self.orders.insert(book, id, terms.size, level, terms.side);
         self.link(order);
-        self.index.insert(book, id, order);
         Ok(())
     }
 
     /// Takes an order out of the book.
-    pub(crate) fn remove(&mut self, book: u32, ladders: &mut Ladders, order: u32) {
+    pub(crate) fn remove(&mut self, ladders: &mut Ladders, order: u32) {
         self.unlink(ladders, order);
-        self.forget(book, order);
+        self.orders.remove(order);
     }
 
     /// Counts an order, whose id the book does not hold, at its level, without a place in a queue.
@@ -146,9 +126,7 @@ impl Tables {
         }
         let Terms { side, price, size } = terms;
         let index = self.level_at(ladders, side, price)?;
-        let entry = OrderEntry { id, size, level: index, ahead: NIL, behind: NIL, book, side };
-        let order = self.orders.take(entry).ok_or(LimitHit::Orders)?;
-        self.index.insert(book, id, order);
+        self.orders.insert(book, id, size, index, side);
         let level = &mut self.levels[index];
         let before = level.size;
         level.size += u64::from(size);
@@ -160,7 +138,6 @@ impl Tables {
     /// where nothing remains.
     pub(crate) fn count_out(
         &mut self,
-        book: u32,
         ladders: &mut Ladders,
         order: u32,
         size: u32,
@@ -174,7 +151,7 @@ impl Tables {
         let after = level.size;
         if left == 0 {
             level.orders -= 1;
-            self.forget(book, order);
+            self.orders.remove(order);
             self.close_if_empty(ladders, side, index);
         }
         LevelChange { side, price, before, after }
@@ -184,7 +161,6 @@ impl Tables {
     /// had, the order is gone.
     pub(crate) fn relocate(
         &mut self,
-        book: u32,
         ladders: &mut Ladders,
         order: u32,
         terms: Terms,
@@ -192,7 +168,7 @@ impl Tables {
         self.unlink(ladders, order);
         let level = self
             .level_at(ladders, terms.side, terms.price)
-            .inspect_err(|_| self.forget(book, order))?;
+            .inspect_err(|_| self.orders.remove(order))?;
         let entry = &mut self.orders[order];
         entry.size = terms.size;
         entry.level = level;
@@ -237,7 +213,7 @@ impl Tables {
             let mut order = self.levels[level].first;
             while order != NIL {
                 let behind = self.orders[order].behind;
-                self.forget(book, order);
+                self.orders.remove(order);
                 order = behind;
             }
             self.levels.give_back(level);
@@ -245,17 +221,13 @@ impl Tables {
         self.rungs.release(ladder);
     }
 
-    /// Forgets the orders of a side that stand in no queue. Takes a step for each place of the index.
+    /// Forgets the orders of a side that stand in no queue. Takes a step for each place of the table.
     #[cold]
     fn forget_counted(&mut self, book: u32, side: RestingSide) {
-        let mut at = 0;
-        while let Some((order, next)) = self.index.next_order(at) {
-            let entry = &self.orders[order];
-            if (entry.book, entry.side) == (book, side) {
-                // What the removal moves here is looked at next.
-                self.forget(book, order);
-            } else {
-                at = next;
+        for order in 0..self.orders.end() as u32 {
+            let is_its = |entry: &OrderEntry| (entry.book(), entry.side) == (book, side);
+            if self.orders.get(order).is_some_and(is_its) {
+                self.orders.remove(order);
             }
         }
     }
@@ -329,11 +301,6 @@ impl Tables {
             self.orders[entry.behind].ahead = entry.ahead;
         }
         self.close_if_empty(ladders, entry.side, entry.level);
-    }
-
-    fn forget(&mut self, book: u32, order: u32) {
-        self.index.remove(book, self.orders[order].id, order);
-        self.orders.give_back(order);
     }
 }
 

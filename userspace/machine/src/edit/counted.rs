@@ -102,7 +102,7 @@ impl Edit<'_> {
             self.book.distrust();
         }
         let size = size.min(before.size);
-        let change = self.tables.count_out(self.number, &mut self.book.ladders, order, size);
+        let change = self.tables.count_out(&mut self.book.ladders, order, size);
         self.lines.push(level_line(change));
     }
 }

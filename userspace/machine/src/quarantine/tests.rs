@@ -127,19 +127,10 @@ const TEARS: [(&str, Tear); 15] = [
     }),
     ("an order that no one holds", |b, level, _| {
         let side = RestingSide::Bid;
-        let entry = crate::tables::OrderEntry {
-            id: 9,
-            size: 1,
-            level,
-            ahead: 0,
-            behind: 0,
-            book: TORN,
-            side,
-        };
-        b.tables.orders.take(entry).unwrap();
+        b.tables.orders.insert(TORN, 9, 1, level, side);
     }),
     ("a place given back twice", |b, level, order| {
-        b.tables.orders.give_back(order);
+        b.tables.orders.remove(order);
         b.tables.levels.give_back(level);
     }),
 ];

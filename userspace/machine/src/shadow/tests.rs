@@ -84,7 +84,7 @@ fn a_broken_book_is_found_at_the_next_event() {
         }),
         ("order 3 looked up", |pair| {
             let order = pair.order(3);
-            pair.books.tables.index.remove(0, 3, order);
+            pair.books.tables.orders.remove(order);
         }),
     ];
     for (says, break_it) in breaks {
