@@ -1,7 +1,7 @@
 //! Our decoder and books on one thread: message by message, or a packet at a time.
 
 use crate::feed::Part;
-use wirebook_machine::{Books, Limits, LimitsError};
+use wirebook_machine::{Books, Limits, LimitsError, LookAhead};
 use wirebook_model::{Event, EventSink};
 use wirebook_simulator::DayConfig;
 use wirebook_wire::{Decoded, Decoder, Protocol};
@@ -11,15 +11,15 @@ pub struct DecodedBooks {
     decoder: Decoder,
     books: Books,
     /// The events of one packet.
-    events: Vec<Event>,
+    ahead: LookAhead,
 }
 
-struct IntoEvents<'a>(&'a mut Vec<Event>);
+struct IntoAhead<'a>(&'a mut LookAhead, &'a Books);
 
-impl EventSink for IntoEvents<'_> {
+impl EventSink for IntoAhead<'_> {
     #[inline]
     fn event(&mut self, event: &Event) {
-        self.0.push(*event);
+        self.0.push(self.1, event);
     }
 }
 
@@ -60,7 +60,7 @@ impl DecodedBooks {
 
     fn before(books: Books) -> Self {
         let decoder = Decoder::new(Protocol::Itch50, 0, wirebook_wire::Limits::default());
-        Self { decoder, books, events: Vec::with_capacity(1 << 10) }
+        Self { decoder, books, ahead: LookAhead::with_capacity(1 << 10) }
     }
 
     /// The books.
@@ -83,15 +83,14 @@ impl DecodedBooks {
     /// Takes a packet at a time: decodes all of it, and brings near what its later events need while it
     /// applies the earlier ones.
     pub fn take_ahead(&mut self, part: &Part) {
-        let Self { decoder, books, events } = self;
+        let Self { decoder, books, ahead } = self;
         for packet in part.packets() {
-            events.clear();
             let messages = packet.blocks.map_while(Result::ok);
             for (sequence, message) in (packet.sequence..).zip(messages) {
-                let decoded = decoder.decode(message, sequence, &mut IntoEvents(events));
+                let decoded = decoder.decode(message, sequence, &mut IntoAhead(ahead, books));
                 assert!(decoded == Decoded::Known, "a generated day has known messages alone");
             }
-            books.apply_all(events, &mut ());
+            books.apply_all(ahead, &mut ());
         }
     }
 

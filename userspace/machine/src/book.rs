@@ -3,9 +3,10 @@
 use wirebook_model::{BookState, Side, StaleReason, Symbol, UnixNanos};
 
 use crate::digest::Rolling;
+use crate::hash_table::NIL;
 use crate::ladder::Ladder;
+use crate::orders::OrderKey;
 use crate::side::RestingSide;
-use crate::slab::NIL;
 use crate::tables::{Ladders, Tables, Terms};
 
 /// A price level.
@@ -75,8 +76,10 @@ pub(crate) struct BookCore {
     pub(crate) open: bool,
     /// The book is in the list of changed books.
     pub(crate) changed: bool,
-    pub(crate) channel: u8,
+    /// The best bid is at or above the best ask.
+    pub(crate) crossed: bool,
     pub(crate) instrument_id: u32,
+    pub(crate) channel: u8,
     /// Sides that the venue has told anew, whole, since the book was last distrusted.
     pub(crate) told_sides: [bool; 2],
     pub(crate) last_trade: Option<LastTrade>,
@@ -99,6 +102,7 @@ impl BookCore {
             open: false,
             told_sides: [false; 2],
             changed: false,
+            crossed: false,
             sequence: 0,
             ts_event: 0,
             ts_recv: 0,
@@ -129,6 +133,7 @@ impl BookCore {
         self.ladders = [Ladder::default(); 2];
         self.over_limit = false;
         self.open = false;
+        self.crossed = false;
         self.told_sides = [false; 2];
         self.set_stale(reason);
     }
@@ -261,7 +266,7 @@ impl<'a> Book<'a> {
         if !self.tables.queued {
             return None;
         }
-        let terms = self.tables.terms_of(self.tables.find(self.number, order_id)?);
+        let terms = self.tables.terms_of(self.find(order_id)?);
         let Terms { side, price, size } = terms;
         Some(RestingOrder { order_id, side: side.to_dbn(), price, size })
     }
@@ -272,7 +277,7 @@ impl<'a> Book<'a> {
         if !self.tables.queued {
             return None;
         }
-        let mut order = self.tables.find(self.number, order_id)?;
+        let mut order = self.find(order_id)?;
         let mut position = QueuePosition::default();
         loop {
             order = self.tables.orders[order].ahead;
@@ -286,11 +291,7 @@ impl<'a> Book<'a> {
 
     /// True where the best bid is at or above the best ask.
     pub fn crossed(&self) -> bool {
-        let best = |side| self.tables.rungs.rungs(&self.core.ladders[side as usize]).last();
-        match (best(RestingSide::Bid), best(RestingSide::Ask)) {
-            (Some(bid), Some(ask)) => bid.rank >= RestingSide::Ask.rank(ask.rank),
-            _ => false,
-        }
+        self.core.crossed
     }
 
     /// A number that is equal where books are: over every record that left (and with them the
@@ -303,11 +304,14 @@ impl<'a> Book<'a> {
         hash.word(u64::from(self.core.state as u8) << 1 | u64::from(self.core.over_limit));
         for side in RestingSide::BOTH {
             hash.word(side as u64);
-            for level in self.level_indices(side).map(|level| &self.tables.levels[level]) {
+            for index in self.level_indices(side) {
+                let level = &self.tables.levels[index];
                 hash.word(level.price as u64);
                 hash.word(level.size);
                 hash.word(match self.tables.queued {
-                    true => u64::from(level.orders) << 32 | u64::from(level.aggregate),
+                    true => {
+                        u64::from(level.orders()) << 32 | u64::from(self.tables.aggregate(index))
+                    }
                     // As of a venue that gave the level as one number: so a recording of these
                     // levels replays to the same digest.
                     false => level.size,
@@ -325,18 +329,23 @@ impl<'a> Book<'a> {
     pub(crate) fn aggregates(&self) -> impl Iterator<Item = (Side, i64, u32)> + use<'a> {
         let book = *self;
         RestingSide::BOTH.into_iter().flat_map(move |side| {
-            let levels = book.level_indices(side).map(move |index| &book.tables.levels[index]);
-            levels
-                .map(move |level| (side.to_dbn(), level.price, book.tables.aggregate(level)))
-                .filter(|&(.., aggregate)| aggregate > 0)
+            let of = move |level| {
+                let price = book.tables.levels[level].price;
+                (side.to_dbn(), price, book.tables.told_as_one(level))
+            };
+            book.level_indices(side).map(of).filter(|&(.., size)| size > 0)
         })
+    }
+
+    fn find(&self, id: u64) -> Option<u32> {
+        self.tables.orders.find(OrderKey { book: self.number, id })
     }
 
     fn levels(&self, side: RestingSide) -> impl Iterator<Item = Level> + use<'a> {
         let tables = self.tables;
         self.level_indices(side).map(move |index| {
             let level = &tables.levels[index];
-            Level { price: level.price, size: level.size, orders: level.orders }
+            Level { price: level.price, size: level.size, orders: level.orders() }
         })
     }
 

@@ -1,22 +1,16 @@
 //! All books of a shard: the one entry for events.
 
-use dbn::{RecordRef, flags};
+use dbn::RecordRef;
 use wirebook_hugevec::HugeVecError;
-use wirebook_model::{
-    ALL_INSTRUMENTS, BookState, Definition, Event, EventHeader, RecordSink, StaleReason, VenueEvent,
-};
+use wirebook_model::{BookState, EventHeader, RecordSink, StaleReason};
 
 use crate::book::{Book, BookCore};
 use crate::counters::Counters;
 use crate::digest::{Rolling, combine};
-use crate::edit::Edit;
 use crate::index::{Index, Key};
 use crate::ladder::{Rung, RungPool};
-use crate::lines::{Line, Lines};
-use crate::orders::Orders;
-use crate::records::{self, Channel};
-use crate::slab::Slab;
-use crate::tables::{LevelEntry, Tables};
+use crate::records::Channel;
+use crate::tables::Tables;
 use crate::tops::Telling;
 
 /// How many channels an appliance can number.
@@ -38,8 +32,7 @@ impl Limits {
     /// own. None where there can be no such tables ([`LimitsError::TooLarge`]).
     pub fn table_bytes(self) -> Option<Vec<usize>> {
         let rungs = self.rungs()?.checked_mul(size_of::<Rung>())?;
-        let mut bytes = vec![Orders::bytes_for(self.orders)?];
-        bytes.extend(Slab::<LevelEntry>::bytes_for(self.levels)?);
+        let mut bytes: Vec<usize> = Tables::bytes_for(self.orders, self.levels)?.collect();
         bytes.extend([rungs, Index::bytes_for(self.instruments)?]);
         Some(bytes)
     }
@@ -47,18 +40,22 @@ impl Limits {
     /// Rungs for all ladders; none where a 32-bit index does not name them all.
     fn rungs(self) -> Option<usize> {
         let rungs = RungPool::rungs_for(self.instruments.checked_mul(2)?, self.levels)?;
-        let named = rungs < u32::MAX as usize && Orders::bytes_for(self.orders).is_some();
+        let named =
+            rungs < u32::MAX as usize && Tables::bytes_for(self.orders, self.levels).is_some();
         named.then_some(rungs)
     }
 }
+
+/// Orders that 31-bit indices reach, with three places for two.
+const ORDERS_MAX: u32 = u32::MAX / 2 / 3 * 2 - 2;
 
 /// Why a shard's tables could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LimitsError {
     /// A table would have more places than a 32-bit index names.
     #[error(
-        "{limits:?} exceeds 32-bit indices: orders must be below {orders_max}, \
-         4 levels + 16 instruments below {max} together", max = u32::MAX, orders_max = u32::MAX / 3 * 2
+        "{limits:?} exceeds 32-bit indices: at most {ORDERS_MAX} orders, \
+         4 levels + 16 instruments below {max} together", max = u32::MAX
     )]
     TooLarge {
         /// The limits asked for.
@@ -201,66 +198,6 @@ impl Books {
         }
     }
 
-    /// Applies one event and writes the records it makes.
-    ///
-    /// Never allocates and never fails: what cannot be applied is counted, and where a limit is
-    /// reached the book says so from then on.
-    pub fn apply(&mut self, event: &Event, out: &mut impl BookSink) {
-        self.counters.events += 1;
-        let Event { header, body } = event;
-        let channel = &mut self.channels[usize::from(header.channel)];
-        match body {
-            VenueEvent::Packet(packet) => {
-                channel.packet = *packet;
-                self.counters.packets += 1;
-            }
-            VenueEvent::State(state) => {
-                out.state(header.channel, header.instrument_id, *state);
-                self.set_state(header, *state);
-            }
-            VenueEvent::EndOfInterval => {
-                let record = records::end_of_interval(channel.publisher_id, header.ts_event);
-                let header = EventHeader { instrument_id: ALL_INSTRUMENTS, ..*header };
-                self.send(&header, RecordRef::from(&record), out);
-            }
-            VenueEvent::Status(status) => {
-                let record = records::status(channel, header, status);
-                self.send(header, RecordRef::from(&record), out);
-                self.set_phase(header, status.action);
-                self.close(header, out);
-            }
-            VenueEvent::Statistic(statistic) => {
-                let record = records::statistic(channel, header, statistic);
-                self.send(header, RecordRef::from(&record), out);
-                self.close(header, out);
-            }
-            VenueEvent::Clear if header.instrument_id == ALL_INSTRUMENTS => {
-                self.clear_channel(header, out);
-            }
-            _ if header.instrument_id == ALL_INSTRUMENTS => self.counters.bad_events += 1,
-            VenueEvent::Imbalance(imbalance) => {
-                let record = records::imbalance(channel, header, imbalance);
-                self.send(header, RecordRef::from(&record), out);
-                self.close(header, out);
-            }
-            VenueEvent::Definition(definition) => {
-                let record = records::definition(channel, header, definition);
-                self.define(header, definition);
-                self.send(header, RecordRef::from(&record), out);
-                self.close(header, out);
-            }
-            _ => {
-                let books = self.books.len();
-                if let Some(number) = self.find_or_create(header) {
-                    if self.books.len() != books {
-                        self.tell_state(number, out);
-                    }
-                    self.edit(number, header, body, out);
-                }
-            }
-        }
-    }
-
     /// The book of an instrument.
     pub fn get(&self, channel: u8, instrument_id: u32) -> Option<Book<'_>> {
         self.find(channel, instrument_id).map(|number| self.book(number))
@@ -343,192 +280,6 @@ impl Books {
 
     pub(crate) fn find(&self, channel: u8, instrument_id: u32) -> Option<u32> {
         self.instruments.get(instrument_key(channel, instrument_id)).map(|value| value - 1)
-    }
-
-    /// The book of the header's instrument; `None`, counted, where no book is left for it.
-    fn find_or_create(&mut self, header: &EventHeader) -> Option<u32> {
-        let EventHeader { channel, instrument_id, .. } = *header;
-        if let Some(number) = self.find(channel, instrument_id) {
-            return Some(number);
-        }
-        if self.books.len() == self.limits.instruments {
-            self.counters.instrument_limit_hits += 1;
-            return None;
-        }
-        let number = self.books.len() as u32;
-        let Channel { state, gathering, .. } = self.channels[usize::from(channel)];
-        self.books.push(BookCore { gathering, ..BookCore::new(channel, instrument_id, state) });
-        self.instruments.insert(instrument_key(channel, instrument_id), number + 1);
-        Some(number)
-    }
-
-    fn set_state(&mut self, header: &EventHeader, state: BookState) {
-        if header.instrument_id != ALL_INSTRUMENTS {
-            if let Some(number) = self.find_or_create(header) {
-                self.set_book_state(number, state);
-            }
-            return;
-        }
-        self.set_channel_state(header.channel, state);
-    }
-
-    fn set_channel_state(&mut self, channel: u8, state: BookState) {
-        self.channels[usize::from(channel)].state = state;
-        for number in 0..self.books.len() as u32 {
-            if self.books[number as usize].channel == channel {
-                self.set_book_state(number, state);
-            }
-        }
-    }
-
-    fn set_book_state(&mut self, number: u32, state: BookState) {
-        let book = &mut self.books[number as usize];
-        if book.quarantined {
-            return;
-        }
-        if self.channels[usize::from(book.channel)].retired {
-            book.set_stale(StaleReason::Removed);
-        } else {
-            book.set_state(state);
-        }
-        self.mark_changed(number);
-    }
-
-    fn define(&mut self, header: &EventHeader, definition: &Definition) {
-        if let Some(number) = self.find_or_create(header) {
-            self.books[number as usize].symbol = definition.symbol;
-            self.mark_changed(number);
-        }
-    }
-
-    fn clear_channel(&mut self, header: &EventHeader, out: &mut impl BookSink) {
-        for number in 0..self.books.len() as u32 {
-            let BookCore { channel, instrument_id, .. } = self.books[number as usize];
-            if channel == header.channel {
-                let header = EventHeader { instrument_id, ..*header };
-                self.edit(number, &header, &VenueEvent::Clear, out);
-            }
-        }
-    }
-
-    fn edit(
-        &mut self,
-        number: u32,
-        header: &EventHeader,
-        body: &VenueEvent,
-        out: &mut impl BookSink,
-    ) {
-        if self.books[number as usize].quarantined {
-            self.counters.quarantined_events += 1;
-            return;
-        }
-        self.editing = Some(number);
-        let BookCore { state, over_limit, .. } = self.books[number as usize];
-        let lines = Edit {
-            number,
-            book: &mut self.books[number as usize],
-            tables: &mut self.tables,
-            counters: &mut self.counters,
-            snapshot: header.flags & flags::SNAPSHOT != 0,
-            quotes_restore: self.channels[usize::from(header.channel)].quotes_restore,
-            lines: Lines::new(),
-        }
-        .apply(body);
-        let book = &self.books[number as usize];
-        if book.over_limit && !over_limit {
-            out.over_limit(book.channel, book.instrument_id);
-        }
-        if book.state != state {
-            self.tell_state(number, out);
-        }
-        self.complete(number, header, lines, out);
-        self.editing = None;
-    }
-
-    #[cold]
-    fn tell_state(&self, number: u32, out: &mut impl BookSink) {
-        let BookCore { channel, instrument_id, state, .. } = self.books[number as usize];
-        out.state(channel, instrument_id, state);
-    }
-
-    /// Where a message without lines ends a venue's event, ends it for the readers too.
-    fn close(&mut self, header: &EventHeader, out: &mut impl BookSink) {
-        if header.flags & flags::LAST != 0
-            && let Some(number) = self.find(header.channel, header.instrument_id)
-        {
-            self.editing = Some(number);
-            self.complete(number, header, Lines::new(), out);
-            self.editing = None;
-        }
-    }
-
-    /// Makes records of the lines, `F_LAST` on the last one where the event has it.
-    fn complete(
-        &mut self,
-        number: u32,
-        header: &EventHeader,
-        mut lines: Lines,
-        out: &mut impl BookSink,
-    ) {
-        let last = header.flags & flags::LAST != 0;
-        let book = &mut self.books[number as usize];
-        book.sequence = header.sequence;
-        book.ts_event = header.ts_event;
-        book.ts_recv = self.channels[usize::from(header.channel)].packet.ts_recv;
-        if last && book.open && lines.as_slice().is_empty() {
-            lines.push(Line::close());
-        }
-        let mut record_flags = header.flags & !flags::LAST;
-        if book.state != BookState::Live {
-            record_flags |= flags::MAYBE_BAD_BOOK;
-        }
-        let channel = &self.channels[usize::from(header.channel)];
-        let ts_in_delta = channel.ts_in_delta(header.ts_event);
-        let mut left = lines.as_slice().len();
-        for line in lines.as_slice() {
-            left -= 1;
-            let ends_event = if last && left == 0 { flags::LAST } else { 0 };
-            let record = records::mbo(
-                channel,
-                header,
-                line,
-                record_flags | line.flags | ends_event,
-                ts_in_delta,
-            );
-            book.records.record(&record);
-            book.open = !last;
-            self.counters.records += 1;
-            out.record(Some(number), header.channel, RecordRef::from(&record));
-            self.telling.record(number, &record, out);
-        }
-        if last {
-            let core = &self.books[number as usize];
-            self.telling.event_end(Book { number, core, tables: &self.tables }, out);
-            self.mark_changed(number);
-            let book = self.book(number);
-            let crossed = !book.core.gathering && book.crossed();
-            self.counters.crossed_events += u64::from(crossed);
-        }
-    }
-
-    /// Sends a record that is no order's or level's. An instrument's first record gives it its book.
-    fn send(&mut self, header: &EventHeader, record: RecordRef<'_>, out: &mut impl BookSink) {
-        self.counters.records += 1;
-        let number = match header.instrument_id {
-            ALL_INSTRUMENTS => None,
-            _ => self.find_or_create(header),
-        };
-        self.editing = number;
-        out.record(number, header.channel, record);
-        self.editing = None;
-    }
-
-    pub(crate) fn mark_changed(&mut self, number: u32) {
-        let book = &mut self.books[number as usize];
-        if !book.changed {
-            book.changed = true;
-            self.changed.push(number);
-        }
     }
 }
 

@@ -12,7 +12,9 @@ use wirebook_model::{StaleReason, VenueEvent};
 
 use crate::book::{BookCore, LastTrade};
 use crate::counters::Counters;
+use crate::hash_table::Item;
 use crate::lines::{Line, Lines};
+use crate::orders::OrderKey;
 use crate::side::RestingSide;
 use crate::tables::{LimitHit, Tables, Terms};
 
@@ -20,6 +22,8 @@ use crate::tables::{LimitHit, Tables, Terms};
 pub(crate) struct Edit<'a> {
     /// The book's number, the scope of its order ids.
     pub(crate) number: u32,
+    /// The order that the event most likely names: a claim.
+    pub(crate) near: u32,
     pub(crate) book: &'a mut BookCore,
     pub(crate) tables: &'a mut Tables,
     pub(crate) counters: &'a mut Counters,
@@ -32,15 +36,16 @@ pub(crate) struct Edit<'a> {
 
 impl Edit<'_> {
     /// Applies `event`; events that are no book's (packet, state, status, …) do nothing.
-    pub(crate) fn apply(mut self, event: &VenueEvent) -> Lines {
+    #[inline]
+    pub(crate) fn apply(&mut self, event: &VenueEvent) {
         if self.tables.queued {
             self.apply_queued(event);
         } else {
             self.apply_counted(event);
         }
-        self.lines
     }
 
+    #[inline]
     fn apply_queued(&mut self, event: &VenueEvent) {
         match *event {
             VenueEvent::Clear => self.clear(),
@@ -108,7 +113,7 @@ impl Edit<'_> {
             self.tables.reduce(order, before.size - terms.size);
             return self.lines.push(Line::order(Action::Modify, order_id, terms));
         }
-        match self.tables.relocate(&mut self.book.ladders, order, terms) {
+        match self.tables.relocate(self.number, &mut self.book.ladders, order, terms) {
             Ok(()) => self.lines.push(Line::order(Action::Modify, order_id, terms)),
             Err(limit) => {
                 self.limit(limit);
@@ -161,7 +166,7 @@ impl Edit<'_> {
             return self.bad_event();
         };
         let terms = Terms { side, price, size };
-        let before = match self.tables.set_aggregate(&mut self.book.ladders, terms) {
+        let before = match self.tables.set_aggregate(self.number, &mut self.book.ladders, terms) {
             Ok(before) => before,
             Err(limit) => return self.limit(limit),
         };
@@ -182,7 +187,10 @@ impl Edit<'_> {
         };
         self.tables.clear(self.number, &mut self.book.ladders, side);
         let mut terms = Terms { side, price, size };
-        if !none && let Err(limit) = self.tables.set_aggregate(&mut self.book.ladders, terms) {
+        if !none
+            && let Err(limit) =
+                self.tables.set_aggregate(self.number, &mut self.book.ladders, terms)
+        {
             self.limit(limit);
             terms = Terms { side, price: UNDEF_PRICE, size: 0 };
         }
@@ -218,7 +226,8 @@ impl Edit<'_> {
 
     /// Adds an order whose id does not rest; false where a limit left no room.
     fn place(&mut self, action: Action, order_id: u64, terms: Terms) -> bool {
-        match self.tables.place(self.number, &mut self.book.ladders, order_id, terms) {
+        let key = self.key(order_id);
+        match self.tables.place(&mut self.book.ladders, key, terms) {
             Ok(()) => {
                 self.lines.push(Line::order(action, order_id, terms));
                 true
@@ -245,9 +254,20 @@ impl Edit<'_> {
         self.lines.push(Line::order(Action::Cancel, order_id, Terms { size, ..before }));
     }
 
+    #[inline]
     fn resting(&self, order_id: u64) -> Option<(u32, Terms)> {
-        let order = self.tables.find(self.number, order_id)?;
+        let key = self.key(order_id);
+        let order = if self.tables.orders[self.near].is(key) {
+            self.near
+        } else {
+            self.tables.orders.find(key)?
+        };
         Some((order, self.tables.terms_of(order)))
+    }
+
+    #[inline]
+    fn key(&self, id: u64) -> OrderKey {
+        OrderKey { book: self.number, id }
     }
 
     /// The terms of an order, where they are some.

@@ -1,121 +1,234 @@
 //! Brings near what an event will need, while those before it are applied.
 //!
-//! Arrives: events, of a packet or of a turn. Leaves: their records, as one by one. A book of millions of orders lies in memory, not in a cache: an event that names an order meets the order's
-//! place in the index, the order, its neighbours in the queue, its level. Each is known only when the one
-//! before is there, so each has its distance.
+//! Arrives: events, one by one, as they are decoded. Leaves: the same events in their order, each with
+//! the places in the tables at which it is most likely applied. A book of millions of orders lies in
+//! memory, not in a cache: an event that names an order meets the order, its neighbours in the queue,
+//! its level. Each is known only when the one before is there, so each has its distance.
 //!
-//! It promises that looking ahead changes nothing but caches: an order that an earlier event takes away
-//! was fetched in vain, and that is all.
+//! It promises that looking ahead changes nothing but caches: a place is a claim that is checked before
+//! it is used, and an order that an earlier event takes away was fetched in vain.
 
+use dbn::UNDEF_PRICE;
 use wirebook_hugevec::prefetch;
 use wirebook_model::{Event, EventHeader, VenueEvent};
 
 use crate::books::{BookSink, Books};
-use crate::slab::NIL;
+use crate::hash_table::{NIL, NOWHERE};
+use crate::levels::LevelKey;
+use crate::orders::{OrderEntry, OrderKey};
+use crate::side::RestingSide;
+use crate::tables::Tables;
 
-/// Events between one that is applied and the one whose place in the index is fetched.
-const FAR: usize = 12;
-/// The same, for the order.
+/// Events between one that is applied and the one whose order is looked for, which was fetched when the
+/// event came.
 const NEAR: usize = 8;
 /// The same, for its level and its neighbours.
 const NEXT: usize = 4;
 
-/// Events that are expected at a time: a power of two above [`FAR`].
-const EXPECTED: usize = 16;
-
 /// The number of no book.
-const NO_BOOK: u32 = u32::MAX;
+pub(crate) const NO_BOOK: u32 = u32::MAX;
+
+/// An event, and where it will be applied.
+#[derive(Clone, Copy)]
+pub struct Expected {
+    event: Event,
+    pub(crate) place: Place,
+}
 
 /// What is known of an event that is to come.
 #[derive(Clone, Copy)]
-struct Expected {
-    order_id: u64,
-    /// The book, [`NO_BOOK`] for an event that needs nothing.
-    book: u32,
-    order: u32,
+pub(crate) struct Place {
+    /// Its book, [`NO_BOOK`] where there is none yet or it needs none.
+    pub(crate) book: u32,
+    /// The order that it names, where the search for it begins; [`NIL`] where it is not there.
+    pub(crate) order: u32,
+    /// The id of that order.
+    named: u64,
+    /// Where the search for it begins.
+    order_home: u32,
+    /// Where the search begins for the level that an order joins; [`NOWHERE`] where none does.
+    level_home: u32,
+    /// The price of that level.
+    joins: i64,
+    /// The side; where an order is named and found, that of the order.
+    side: RestingSide,
 }
 
-const NOTHING: Expected = Expected { order_id: 0, book: NO_BOOK, order: NIL };
+impl Place {
+    /// Nothing is known.
+    pub(crate) const UNKNOWN: Self = Self {
+        book: NO_BOOK,
+        order: NIL,
+        named: 0,
+        order_home: NOWHERE,
+        level_home: NOWHERE,
+        joins: UNDEF_PRICE,
+        side: RestingSide::Bid,
+    };
 
-/// The events of a slice, as far as they are expected.
+    fn order_key(&self) -> OrderKey {
+        OrderKey { book: self.book, id: self.named }
+    }
+
+    fn level_key(&self) -> LevelKey {
+        LevelKey { book: self.book, side: self.side, price: self.joins }
+    }
+}
+
+impl Expected {
+    /// The event.
+    #[inline]
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+}
+
+/// Events that wait to be applied.
 pub struct LookAhead {
-    expected: [Expected; EXPECTED],
+    events: Vec<Expected>,
+    /// Those before it have been given.
+    next: usize,
 }
 
 impl LookAhead {
-    /// Before the first of `events`.
-    #[inline]
-    pub fn new(books: &Books, events: &[Event]) -> Self {
-        let mut expected = [NOTHING; EXPECTED];
-        for (expected, event) in expected.iter_mut().zip(events).take(FAR) {
-            *expected = books.expect(event);
-        }
-        expected.iter_mut().take(NEAR).for_each(|expected| books.expect_order(expected));
-        Self { expected }
+    /// Room for so many events at a time.
+    pub fn with_capacity(events: usize) -> Self {
+        Self { events: Vec::with_capacity(events), next: 0 }
     }
 
-    /// Before the event at this place of the same `events` is applied; each place in its turn.
+    /// Puts an event behind the others.
     #[inline]
-    pub fn step(&mut self, books: &Books, events: &[Event], at: usize) {
-        let far = events.get(at + FAR).map_or(NOTHING, |event| books.expect(event));
-        self.expected[(at + FAR) % EXPECTED] = far;
-        books.expect_order(&mut self.expected[(at + NEAR) % EXPECTED]);
-        books.expect_level(&self.expected[(at + NEXT) % EXPECTED]);
+    pub fn push(&mut self, books: &Books, event: &Event) {
+        self.events.push(Expected { event: *event, place: books.expect(event) });
+    }
+
+    /// The next event, which is to be applied to the same books before the one after it is asked for.
+    #[inline]
+    pub fn next(&mut self, books: &Books) -> Option<&Expected> {
+        let at = self.next;
+        if at == 0 {
+            self.begin(books);
+        }
+        if let Some(near) = self.events.get_mut(at + NEAR) {
+            books.expect_order(&mut near.place);
+        }
+        if let Some(next) = self.events.get(at + NEXT) {
+            books.expect_level(&next.place);
+        }
+        let expected = self.events.get(at)?;
+        self.next += 1;
+        Some(expected)
+    }
+
+    /// Looks at the first events, which nothing is applied before.
+    fn begin(&mut self, books: &Books) {
+        for near in self.events.iter_mut().take(NEAR) {
+            books.expect_order(&mut near.place);
+        }
+        for next in self.events.iter().take(NEXT) {
+            books.expect_level(&next.place);
+        }
+    }
+
+    /// Events that have not been given yet.
+    pub fn left(&self) -> usize {
+        self.events.len() - self.next
+    }
+
+    /// Events that were put in since it was cleared.
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// True where nothing was put in since it was cleared.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Forgets all events.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.events.clear();
+        self.next = 0;
     }
 }
 
 impl Books {
-    /// Applies events in their order, and looks ahead. The records are those of [`Books::apply`] for
-    /// each.
+    /// Applies all events in their order. The records are those of [`Books::apply`] for each.
     #[inline]
-    pub fn apply_all(&mut self, events: &[Event], out: &mut impl BookSink) {
-        let mut ahead = LookAhead::new(self, events);
-        for (at, event) in events.iter().enumerate() {
-            ahead.step(self, events, at);
-            self.apply(event, out);
+    pub fn apply_all(&mut self, ahead: &mut LookAhead, out: &mut impl BookSink) {
+        while let Some(expected) = ahead.next(self) {
+            self.apply_expected(expected, out);
         }
+        ahead.clear();
     }
 
-    /// Fetches the order's place in the index, and its book.
+    /// Fetches the event's book, the place of its order, and of the level that an order joins.
     #[inline]
-    fn expect(&self, event: &Event) -> Expected {
-        let (order_id, other) = match event.body {
-            VenueEvent::Add { order_id, .. }
-            | VenueEvent::Modify { order_id, .. }
-            | VenueEvent::Execute { order_id, .. }
+    fn expect(&self, event: &Event) -> Place {
+        let (named, new, joins) = match event.body {
+            VenueEvent::Add { order_id, side, price, .. }
+            | VenueEvent::Modify { order_id, side, price, .. } => {
+                (order_id, None, RestingSide::from_dbn(side).map(|side| (side, price)))
+            }
+            VenueEvent::Execute { order_id, .. }
             | VenueEvent::Reduce { order_id, .. }
-            | VenueEvent::Delete { order_id } => (order_id, order_id),
-            VenueEvent::Replace { order_id, new_order_id, .. } => (order_id, new_order_id),
-            _ => return NOTHING,
+            | VenueEvent::Delete { order_id } => (order_id, None, None),
+            VenueEvent::Replace { order_id, new_order_id, price, .. } => {
+                (order_id, Some(new_order_id), Some((RestingSide::Bid, price)))
+            }
+            _ => return Place::UNKNOWN,
         };
         let EventHeader { channel, instrument_id, .. } = event.header;
-        let Some(book) = self.find(channel, instrument_id) else { return NOTHING };
+        let Some(book) = self.find(channel, instrument_id) else { return Place::UNKNOWN };
         prefetch(&self.books, book as usize);
-        self.tables.orders.prefetch_home(book, order_id);
-        if other != order_id {
-            self.tables.orders.prefetch_home(book, other);
+        let Tables { orders, levels, .. } = &self.tables;
+        let (side, joins) = joins.unwrap_or((RestingSide::Bid, UNDEF_PRICE));
+        let mut place = Place { book, named, joins, side, ..Place::UNKNOWN };
+        place.order_home = orders.home(place.order_key());
+        orders.prefetch_bucket(place.order_home);
+        match new {
+            Some(id) => orders.prefetch_bucket(orders.home(OrderKey { book, id })),
+            None if joins != UNDEF_PRICE => {
+                place.level_home = levels.home(place.level_key());
+                levels.prefetch_bucket(place.level_home);
+            }
+            None => {}
         }
-        Expected { order_id, book, order: NIL }
+        place
     }
 
-    /// Fetches the order, and the best prices of its book.
+    /// Finds the order, and fetches its level; of a replacement, the level that it joins too.
     #[inline]
-    fn expect_order(&self, expected: &mut Expected) {
-        let Some(book) = self.books.get(expected.book as usize) else { return };
-        expected.order = self.tables.orders.at_home(expected.book, expected.order_id);
-        for ladder in &book.ladders {
-            self.tables.rungs.prefetch_best(ladder);
+    fn expect_order(&self, place: &mut Place) {
+        if place.book == NO_BOOK {
+            return;
+        }
+        let Tables { orders, levels, .. } = &self.tables;
+        place.order = orders.find_in(place.order_home, place.order_key()).unwrap_or(NIL);
+        let OrderEntry { level, side, .. } = orders[place.order];
+        levels.prefetch(level);
+        if place.order == NIL {
+            return;
+        }
+        place.side = side;
+        if place.joins != UNDEF_PRICE {
+            place.level_home = levels.home(place.level_key());
+            levels.prefetch_bucket(place.level_home);
         }
     }
 
-    /// Fetches the order's level and its neighbours.
+    /// Fetches the order's neighbours, the one behind which another joins, and the best prices of the
+    /// side, among which a level may open or close.
     #[inline]
-    fn expect_level(&self, expected: &Expected) {
-        if expected.order != NIL {
-            let order = &self.tables.orders[expected.order];
-            self.tables.levels.prefetch(order.level);
-            self.tables.orders.prefetch(order.ahead);
-            self.tables.orders.prefetch(order.behind);
-        }
+    fn expect_level(&self, place: &Place) {
+        let Some(book) = self.books.get(place.book as usize) else { return };
+        let Tables { orders, levels, rungs, .. } = &self.tables;
+        rungs.prefetch_best(&book.ladders[place.side as usize]);
+        let OrderEntry { ahead, behind, .. } = orders[place.order];
+        orders.prefetch(ahead);
+        orders.prefetch(behind);
+        let level = levels.find_in(place.level_home, place.level_key()).unwrap_or(NIL);
+        orders.prefetch(levels[level].last);
     }
 }

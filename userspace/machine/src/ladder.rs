@@ -11,6 +11,8 @@ use std::ops::Range;
 use wirebook_hugevec::{HugeVec, HugeVecError, prefetch};
 use zerocopy::FromZeros;
 
+use crate::side::RestingSide;
+
 /// Rungs in the smallest extent: two cache lines.
 const RUNGS_MIN: usize = 8;
 
@@ -180,10 +182,20 @@ impl RungPool {
         *ladder = Ladder::default();
     }
 
+    /// True where the best bid is at or above the best ask.
+    pub(crate) fn crossed(&self, [bids, asks]: &[Ladder; 2]) -> bool {
+        match (self.rungs(bids).last(), self.rungs(asks).last()) {
+            (Some(bid), Some(ask)) => bid.rank >= RestingSide::Ask.rank(ask.rank),
+            _ => false,
+        }
+    }
+
     /// Asks the processor for the best rungs.
     #[inline]
     pub(crate) fn prefetch_best(&self, ladder: &Ladder) {
-        prefetch(&self.rungs, (ladder.start + ladder.len).saturating_sub(1) as usize);
+        let end = (ladder.start + ladder.len) as usize;
+        prefetch(&self.rungs, end.saturating_sub(1));
+        prefetch(&self.rungs, end.saturating_sub(5));
     }
 
     /// The rungs of a ladder that may name any: `None` where it names none that it can have.

@@ -11,8 +11,8 @@
 //! - A reader that applies the records of a book by DBN's rules has the same book after each
 //!   `F_LAST`. What a venue leaves out (the price of a deleted order, the side of a replaced one)
 //!   the book fills in; what the book cannot fill in does not leave.
-//! - [`Books::apply_all`], or a [`LookAhead`] beside another loop, brings near what later events need
-//!   while earlier ones are applied, and changes nothing else.
+//! - A [`LookAhead`] brings near what later events need while earlier ones are applied, and changes
+//!   nothing else.
 //! - The same events give the same records and the same [`Books::digest`], on any host and over
 //!   any number of shards. No clock is read and nothing is random.
 //! - [`Books::save`] and [`Books::restore`]: books that were saved go on as those would have that
@@ -44,6 +44,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod apply;
 mod book;
 mod books;
 mod chain;
@@ -51,8 +52,10 @@ mod counters;
 mod digest;
 mod edit;
 mod expect;
+mod hash_table;
 mod index;
 mod ladder;
+mod levels;
 mod lines;
 mod log;
 mod machine;
@@ -65,7 +68,6 @@ mod records;
 mod save;
 mod shadow;
 mod side;
-mod slab;
 mod snapshot;
 mod sweep;
 mod tables;
@@ -76,7 +78,7 @@ pub use books::{BookSink, Books, Limits, LimitsError};
 pub use chain::{Chain, Change, Incident, Supervision};
 pub use counters::Counters;
 pub use digest::combine;
-pub use expect::LookAhead;
+pub use expect::{Expected, LookAhead};
 pub use machine::{Fault, Machine, SavedStateError, restore_state, save_state};
 pub use population::MachineCounters;
 pub use save::RestoreError;

@@ -33,6 +33,7 @@ use crate::books::{Books, Limits, instrument_key};
 use crate::counters::Counters;
 use crate::digest::Rolling;
 use crate::ladder::{Extent, Ladder};
+use crate::orders::OrderKey;
 use crate::side::RestingSide;
 use crate::tables::Terms;
 use format::{Header, SavedBook, SavedChannel, SavedExtent, SavedLevel, SavedOrder, Totals};
@@ -146,8 +147,8 @@ impl Books {
                 bytes,
                 &SavedLevel {
                     price: level.price.into(),
-                    aggregate: level.aggregate.into(),
-                    orders: level.orders.into(),
+                    aggregate: self.tables.aggregate(rung.level).into(),
+                    orders: level.orders().into(),
                 },
             );
             let from = counted.partition_point(|&(level, ..)| level < rung.level);
@@ -158,7 +159,7 @@ impl Books {
             }
             // A queue that meets itself ends where its level says.
             let mut next = level.first;
-            for _ in 0..if self.tables.queued { level.orders } else { 0 } {
+            for _ in 0..if self.tables.queued { level.orders() } else { 0 } {
                 let order = &self.tables.orders[next];
                 put(bytes, &SavedOrder { id: order.id.into(), size: order.size.into() });
                 next = order.behind;
@@ -224,6 +225,8 @@ impl Books {
         for (side, levels) in RestingSide::BOTH.into_iter().zip(saved.levels) {
             self.restore_side(number, side, levels.get(), reader)?;
         }
+        let book = &mut self.books[number as usize];
+        book.crossed = self.tables.rungs.crossed(&book.ladders);
         Ok(())
     }
 
@@ -269,7 +272,7 @@ impl Books {
         }
         if aggregate > 0 {
             let terms = Terms { side, price, size: aggregate };
-            self.tables.set_aggregate(ladders, terms).map_err(more)?;
+            self.tables.set_aggregate(number, ladders, terms).map_err(more)?;
         }
         for _ in 0..saved.orders.get() {
             let order: SavedOrder = reader.take()?;
@@ -277,15 +280,16 @@ impl Books {
             if size == 0 {
                 return Err(inconsistent("orders of some size", format!("order {id} of none")));
             }
-            if self.tables.find(number, id).is_some() {
+            let key = OrderKey { book: number, id };
+            if self.tables.orders.find(key).is_some() {
                 let found = format!("order {id} again in book {number}");
                 return Err(inconsistent("each order once in its book", found));
             }
             let terms = Terms { side, price, size };
             match self.tables.queued {
-                true => self.tables.place(number, ladders, id, terms).map_err(more)?,
+                true => self.tables.place(ladders, key, terms).map_err(more)?,
                 false => {
-                    self.tables.count_in(number, ladders, id, terms).map_err(more)?;
+                    self.tables.count_in(ladders, key, terms).map_err(more)?;
                 }
             }
         }

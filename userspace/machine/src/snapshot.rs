@@ -12,10 +12,10 @@ use wirebook_model::{BookState, EventHeader, Packet, StaleReason};
 use crate::book::Book;
 use crate::books::Books;
 use crate::digest::Rolling;
+use crate::hash_table::NIL;
 use crate::lines::Line;
 use crate::records::{self, Channel};
 use crate::side::RestingSide;
-use crate::slab::NIL;
 use crate::tables::Terms;
 
 /// A book on its way into records.
@@ -123,7 +123,7 @@ impl Place {
                 return Some(Line::order(Action::Add, entry.id, terms(entry.size)));
             }
             self.level += 1;
-            let aggregate = book.tables.aggregate(level);
+            let aggregate = book.tables.told_as_one(rung.level);
             if aggregate > 0 {
                 return Some(Line::level(Action::Add, terms(aggregate)));
             }

@@ -4,9 +4,10 @@
 //! tables in which every order, level and rung is either a whole book's or free, and the numbers
 //! of the books that are not whole. Whatever links say, each walk ends and none leads outside.
 
+use crate::hash_table::{Item, NIL};
 use crate::ladder::{Ladder, Rung};
+use crate::orders::OrderKey;
 use crate::side::RestingSide;
-use crate::slab::NIL;
 use crate::tables::{Ladders, Tables};
 
 impl Tables {
@@ -34,7 +35,7 @@ impl Tables {
             }
         }
         self.orders.remove_all_but(&held.orders);
-        self.levels.free_all_but(&held.levels);
+        self.levels.remove_all_but(&held.levels);
         self.rungs.free_all_but(&held.units);
         torn
     }
@@ -58,28 +59,33 @@ impl Tables {
         counted: &[Counted],
     ) -> bool {
         let Some(level) = self.levels.get(rung.level) else { return false };
-        if side.rank(level.price) != rung.rank || level.is_empty() {
+        let key = level.key();
+        if (key.book, key.side, side.rank(key.price)) != (book, side, rung.rank) || level.is_empty()
+        {
             return false;
         }
         if !self.queued {
             let Counted { orders, size, of } = counted[rung.level as usize];
             let is_own = orders == 0 || of == (book, side);
-            let size = size.saturating_add(level.aggregate.into());
-            return is_own && (orders, size) == (level.orders, level.size);
+            let size = size.saturating_add(self.aggregate(rung.level).into());
+            return is_own && (orders, size) == (level.orders(), level.size);
         }
         let (mut ahead, mut next) = (NIL, level.first);
-        let (mut orders, mut size) = (0, u64::from(level.aggregate));
+        let (mut orders, mut size) = (0, u64::from(self.aggregate(rung.level)));
         while next != NIL {
             let Some(order) = self.orders.get(next) else { return false };
             let linked = (order.side, order.level, order.ahead) == (side, rung.level, ahead);
-            if !linked || order.size == 0 || self.find(book, order.id) != Some(next) {
+            if !linked
+                || order.size == 0
+                || self.orders.find(OrderKey { book, id: order.id }) != Some(next)
+            {
                 return false;
             }
             orders += 1;
             size += u64::from(order.size);
             (ahead, next) = (next, order.behind);
         }
-        (ahead, orders, size) == (level.last, level.orders, level.size)
+        (ahead, orders, size) == (level.last, level.orders(), level.size)
     }
 }
 
@@ -103,7 +109,7 @@ impl Tables {
         let mut counted = vec![none; self.levels.end()];
         for entry in self.orders.indices().filter_map(|order| self.orders.get(order)) {
             let Some(level) = counted.get_mut(entry.level as usize) else { continue };
-            let of = (entry.book(), entry.side);
+            let of = (entry.key().book, entry.side);
             if level.orders > 0 && level.of != of {
                 level.size = u64::MAX;
             }

@@ -1,37 +1,17 @@
 //! The tables that all books of a shard share: orders, levels and rungs.
 //!
-//! An order knows its level and side, and a level its price, so an order that is executed, reduced
-//! or deleted costs one look-up and no search. The orders of a level are a doubly linked list in
-//! the order of their priority.
+//! An order knows its level, and a level its price, so an order that is executed, reduced or deleted
+//! costs one search, and one that is added another for its level. The orders of a level are a doubly
+//! linked list in the order of their priority. The sorted prices of a book, its rungs, are touched only
+//! where a level opens or closes.
 
-use wirebook_hugevec::HugeVecError;
-use zerocopy::FromZeros;
+use wirebook_hugevec::{HugeVec, HugeVecError};
 
+use crate::hash_table::{Item, NIL};
 use crate::ladder::{Ladder, Rung, RungPool};
-use crate::orders::{OrderEntry, Orders};
+use crate::levels::{LevelEntry, LevelKey, Levels};
+use crate::orders::{OrderEntry, OrderKey, Orders};
 use crate::side::RestingSide;
-use crate::slab::{NIL, Slab};
-
-/// A price level that holds orders, an aggregated size, or both: half a cache line.
-#[derive(Clone, Copy, FromZeros)]
-#[repr(C, align(32))]
-pub(crate) struct LevelEntry {
-    pub(crate) price: i64,
-    /// All sizes at this price together.
-    pub(crate) size: u64,
-    /// The part of `size` that a venue gave as one number, not as orders.
-    pub(crate) aggregate: u32,
-    /// Number of orders.
-    pub(crate) orders: u32,
-    pub(crate) first: u32,
-    pub(crate) last: u32,
-}
-
-impl LevelEntry {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.orders == 0 && self.aggregate == 0
-    }
-}
 
 /// A configured limit that left no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +23,13 @@ pub(crate) enum LimitHit {
 /// Orders and levels of all books.
 pub(crate) struct Tables {
     pub(crate) orders: Orders,
-    pub(crate) levels: Slab<LevelEntry>,
+    pub(crate) levels: Levels,
+    /// By level: the part of its size that a venue gave as one number, where the level has such a part.
+    /// Venues that give orders never touch it.
+    aggregates: HugeVec<u32>,
     pub(crate) rungs: RungPool,
+    /// How often a level was opened or closed.
+    pub(crate) moves: u64,
     /// Orders stand in the queues of their levels; else levels only count them.
     pub(crate) queued: bool,
 }
@@ -53,26 +38,32 @@ pub(crate) struct Tables {
 pub(crate) type Ladders = [Ladder; 2];
 
 impl Tables {
-    /// Tables of these sizes, each below `u32::MAX`.
+    /// Tables of these sizes, each below 2^30.
     pub(crate) fn new(orders: usize, levels: usize, rungs: usize) -> Result<Self, HugeVecError> {
+        let levels = Levels::new(levels)?;
         Ok(Self {
             orders: Orders::new(orders)?,
-            levels: Slab::new(levels)?,
+            aggregates: HugeVec::zeroed(levels.end())?,
+            levels,
             rungs: RungPool::new(rungs)?,
+            moves: 0,
             queued: true,
         })
+    }
+
+    /// What each table takes for so many orders and levels; `None` where there can be none.
+    pub(crate) fn bytes_for(orders: usize, levels: usize) -> Option<impl Iterator<Item = usize>> {
+        let (orders, of_levels) = (Orders::bytes_for(orders)?, Levels::bytes_for(levels)?);
+        let aggregates = of_levels[0] / size_of::<LevelEntry>() * size_of::<u32>();
+        Some(orders.into_iter().chain(of_levels).chain([aggregates]))
     }
 
     /// What all tables take, used or not.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.orders.memory_bytes()
             + self.levels.memory_bytes()
+            + size_of_val(&self.aggregates[..])
             + self.rungs.memory_bytes()
-    }
-
-    /// The order `id` of the book numbered `book`.
-    pub(crate) fn find(&self, book: u32, id: u64) -> Option<u32> {
-        self.orders.find(book, id)
     }
 
     /// The terms of a resting order.
@@ -82,60 +73,74 @@ impl Tables {
         Terms { side, price: self.levels[level].price, size }
     }
 
+    /// What the venue gave as one number at a level.
+    #[inline]
+    pub(crate) fn aggregate(&self, level: u32) -> u32 {
+        if self.levels[level].has_aggregate() { self.aggregates[level as usize] } else { 0 }
+    }
+
+    /// Sets what the venue gave as one number at a level, without its size.
+    pub(crate) fn put_aggregate(&mut self, level: u32, aggregate: u32) {
+        self.levels[level].set_has_aggregate(aggregate != 0);
+        self.aggregates[level as usize] = aggregate;
+    }
+
     /// What a level says as one number: all of it where its orders are only counted.
-    pub(crate) fn aggregate(&self, level: &LevelEntry) -> u32 {
+    pub(crate) fn told_as_one(&self, level: u32) -> u32 {
         match self.queued {
-            true => level.aggregate,
-            false => u32::try_from(level.size).unwrap_or(u32::MAX),
+            true => self.aggregate(level),
+            false => u32::try_from(self.levels[level].size).unwrap_or(u32::MAX),
         }
     }
 
     /// Puts an order, whose id the book does not hold, at the end of its level.
+    #[inline]
     pub(crate) fn place(
         &mut self,
-        book: u32,
         ladders: &mut Ladders,
-        id: u64,
+        key: OrderKey,
         terms: Terms,
     ) -> Result<(), LimitHit> {
         if self.orders.is_full() {
             return Err(LimitHit::Orders);
         }
-        let level = self.level_at(ladders, terms.side, terms.price)?;
-        let order = self.orders.insert(book, id, terms.size, level, terms.side);
+        let level = self.level_at(ladders, terms.at(key.book))?;
+        let order = self.orders.insert(OrderEntry::new(key, terms.size, level, terms.side));
         self.link(order);
         Ok(())
     }
 
     /// Takes an order out of the book.
+    #[inline]
     pub(crate) fn remove(&mut self, ladders: &mut Ladders, order: u32) {
         self.unlink(ladders, order);
         self.orders.remove(order);
     }
 
     /// Counts an order, whose id the book does not hold, at its level, without a place in a queue.
+    #[inline]
     pub(crate) fn count_in(
         &mut self,
-        book: u32,
         ladders: &mut Ladders,
-        id: u64,
+        key: OrderKey,
         terms: Terms,
     ) -> Result<LevelChange, LimitHit> {
         if self.orders.is_full() {
             return Err(LimitHit::Orders);
         }
         let Terms { side, price, size } = terms;
-        let index = self.level_at(ladders, side, price)?;
-        self.orders.insert(book, id, size, index, side);
+        let index = self.level_at(ladders, terms.at(key.book))?;
+        self.orders.insert(OrderEntry::new(key, size, index, side));
         let level = &mut self.levels[index];
         let before = level.size;
         level.size += u64::from(size);
-        level.orders += 1;
+        level.set_orders(level.orders() + 1);
         Ok(LevelChange { side, price, before, after: level.size })
     }
 
     /// Takes `size`, at most what it has, from an order that [`Tables::count_in`] counted, and the order
     /// where nothing remains.
+    #[inline]
     pub(crate) fn count_out(
         &mut self,
         ladders: &mut Ladders,
@@ -150,7 +155,7 @@ impl Tables {
         level.size -= u64::from(size);
         let after = level.size;
         if left == 0 {
-            level.orders -= 1;
+            level.set_orders(level.orders() - 1);
             self.orders.remove(order);
             self.close_if_empty(ladders, side, index);
         }
@@ -161,14 +166,14 @@ impl Tables {
     /// had, the order is gone.
     pub(crate) fn relocate(
         &mut self,
+        book: u32,
         ladders: &mut Ladders,
         order: u32,
         terms: Terms,
     ) -> Result<(), LimitHit> {
         self.unlink(ladders, order);
-        let level = self
-            .level_at(ladders, terms.side, terms.price)
-            .inspect_err(|_| self.orders.remove(order))?;
+        let level =
+            self.level_at(ladders, terms.at(book)).inspect_err(|_| self.orders.remove(order))?;
         let entry = &mut self.orders[order];
         entry.size = terms.size;
         entry.level = level;
@@ -187,18 +192,20 @@ impl Tables {
     /// Sets the aggregated size of a price, 0 for none, and returns the one before.
     pub(crate) fn set_aggregate(
         &mut self,
+        book: u32,
         ladders: &mut Ladders,
         terms: Terms,
     ) -> Result<u32, LimitHit> {
-        let ladder = &ladders[terms.side as usize];
-        if terms.size == 0 && self.rungs.search(ladder, terms.side.rank(terms.price)).is_err() {
+        let key = terms.at(book);
+        if terms.size == 0 && self.levels.find(key).is_none() {
             return Ok(0);
         }
-        let index = self.level_at(ladders, terms.side, terms.price)?;
-        let level = &mut self.levels[index];
-        let before = std::mem::replace(&mut level.aggregate, terms.size);
-        level.size = level.size - u64::from(before) + u64::from(terms.size);
-        self.close_if_empty(ladders, terms.side, index);
+        let level = self.level_at(ladders, key)?;
+        let before = self.aggregate(level);
+        self.put_aggregate(level, terms.size);
+        let size = &mut self.levels[level].size;
+        *size = *size - u64::from(before) + u64::from(terms.size);
+        self.close_if_empty(ladders, terms.side, level);
         Ok(before)
     }
 
@@ -216,91 +223,93 @@ impl Tables {
                 self.orders.remove(order);
                 order = behind;
             }
-            self.levels.give_back(level);
+            self.levels.remove(level);
         }
         self.rungs.release(ladder);
+        self.moves += 1;
     }
 
     /// Forgets the orders of a side that stand in no queue. Takes a step for each place of the table.
     #[cold]
     fn forget_counted(&mut self, book: u32, side: RestingSide) {
         for order in 0..self.orders.end() as u32 {
-            let is_its = |entry: &OrderEntry| (entry.book(), entry.side) == (book, side);
+            let is_its = |entry: &OrderEntry| (entry.key().book, entry.side) == (book, side);
             if self.orders.get(order).is_some_and(is_its) {
                 self.orders.remove(order);
             }
         }
     }
 
-    /// The level at a price, opened where there is none yet.
-    fn level_at(
-        &mut self,
-        ladders: &mut Ladders,
-        side: RestingSide,
-        price: i64,
-    ) -> Result<u32, LimitHit> {
-        let ladder = &mut ladders[side as usize];
-        let rank = side.rank(price);
-        let at = match self.rungs.search(ladder, rank) {
-            Ok(at) => return Ok(self.rungs.rungs(ladder)[at].level),
-            Err(at) => at,
-        };
-        let entry = LevelEntry { price, size: 0, aggregate: 0, orders: 0, first: NIL, last: NIL };
-        let level = self.levels.take(entry).ok_or(LimitHit::Levels)?;
-        match self.rungs.insert(ladder, at, Rung { rank, level }) {
-            Ok(()) => Ok(level),
-            Err(_) => {
-                self.levels.give_back(level);
-                Err(LimitHit::Levels)
-            }
+    /// The level of a price, opened where there is none yet.
+    #[inline]
+    fn level_at(&mut self, ladders: &mut Ladders, key: LevelKey) -> Result<u32, LimitHit> {
+        match self.levels.find(key) {
+            Some(level) => Ok(level),
+            None => self.open(ladders, key),
         }
     }
 
-    fn close_if_empty(&mut self, ladders: &mut Ladders, side: RestingSide, index: u32) {
-        let level = &self.levels[index];
-        if !level.is_empty() {
-            return;
+    fn open(&mut self, ladders: &mut Ladders, key: LevelKey) -> Result<u32, LimitHit> {
+        if self.levels.is_full() {
+            return Err(LimitHit::Levels);
         }
+        let ladder = &mut ladders[key.side as usize];
+        let rank = key.side.rank(key.price);
+        // A price that is there already would be a level that its own key does not find.
+        let (Ok(at) | Err(at)) = self.rungs.search(ladder, rank);
+        let level = self.levels.insert(LevelEntry::new(key));
+        if self.rungs.insert(ladder, at, Rung { rank, level }).is_err() {
+            self.levels.remove(level);
+            return Err(LimitHit::Levels);
+        }
+        self.moves += 1;
+        Ok(level)
+    }
+
+    #[inline]
+    fn close_if_empty(&mut self, ladders: &mut Ladders, side: RestingSide, level: u32) {
+        if self.levels[level].is_empty() {
+            self.close(ladders, side, level);
+        }
+    }
+
+    fn close(&mut self, ladders: &mut Ladders, side: RestingSide, level: u32) {
         let ladder = &mut ladders[side as usize];
-        if let Ok(at) = self.rungs.search(ladder, side.rank(level.price)) {
+        if let Ok(at) = self.rungs.search(ladder, side.rank(self.levels[level].price)) {
             self.rungs.remove(ladder, at);
         }
-        self.levels.give_back(index);
+        self.levels.remove(level);
+        self.moves += 1;
     }
 
     /// Appends an order to the queue of its level.
+    #[inline]
     fn link(&mut self, order: u32) {
-        let entry = self.orders[order];
-        let level = &mut self.levels[entry.level];
-        level.size += u64::from(entry.size);
-        level.orders += 1;
+        let OrderEntry { size, level, .. } = self.orders[order];
+        let level = &mut self.levels[level];
+        level.size += u64::from(size);
+        level.set_orders(level.orders() + 1);
         let last = std::mem::replace(&mut level.last, order);
-        if last == NIL {
-            level.first = order;
-        } else {
-            self.orders[last].behind = order;
-        }
-        self.orders[order].ahead = last;
-        self.orders[order].behind = NIL;
+        level.first = if last == NIL { order } else { level.first };
+        // Whether there is one no processor can foresee, so no branch asks for it: nobody reads the
+        // links of NIL.
+        self.orders[last].behind = order;
+        let entry = &mut self.orders[order];
+        (entry.ahead, entry.behind) = (last, NIL);
     }
 
     /// Takes an order out of the queue of its level, and closes a level that is empty then.
+    #[inline]
     fn unlink(&mut self, ladders: &mut Ladders, order: u32) {
-        let entry = self.orders[order];
-        let level = &mut self.levels[entry.level];
-        level.size -= u64::from(entry.size);
-        level.orders -= 1;
-        if entry.ahead == NIL {
-            level.first = entry.behind;
-        } else {
-            self.orders[entry.ahead].behind = entry.behind;
-        }
-        if entry.behind == NIL {
-            level.last = entry.ahead;
-        } else {
-            self.orders[entry.behind].ahead = entry.ahead;
-        }
-        self.close_if_empty(ladders, entry.side, entry.level);
+        let OrderEntry { size, level: index, ahead, behind, side, .. } = self.orders[order];
+        let level = &mut self.levels[index];
+        level.size -= u64::from(size);
+        level.set_orders(level.orders() - 1);
+        level.first = if ahead == NIL { behind } else { level.first };
+        level.last = if behind == NIL { ahead } else { level.last };
+        self.orders[ahead].behind = behind;
+        self.orders[behind].ahead = ahead;
+        self.close_if_empty(ladders, side, index);
     }
 }
 
@@ -319,4 +328,13 @@ pub(crate) struct Terms {
     pub(crate) side: RestingSide,
     pub(crate) price: i64,
     pub(crate) size: u32,
+}
+
+impl Terms {
+    /// The level of these terms in the book numbered `book`.
+    #[inline]
+    pub(crate) fn at(self, book: u32) -> LevelKey {
+        let Self { side, price, .. } = self;
+        LevelKey { book, side, price }
+    }
 }

@@ -34,8 +34,14 @@ impl Books {
 }
 
 impl Telling {
-    /// What there is to tell of a record that leaves.
+    /// Anything at all.
     #[inline]
+    pub(crate) fn is_telling(&self) -> bool {
+        self.one.is_some() || self.ten.is_some()
+    }
+
+    /// What there is to tell of a record that leaves.
+    #[inline(never)]
     pub(crate) fn record(&mut self, number: u32, record: &MboMsg, out: &mut impl BookSink) {
         let channel = record.channel_id;
         if let Some(news) = self.one.as_mut().and_then(|one| one.record(number, record)) {
@@ -47,7 +53,7 @@ impl Telling {
     }
 
     /// What there is to tell of a book that an event left.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn event_end(&mut self, book: Book<'_>, out: &mut impl BookSink) {
         let (number, channel) = (Some(book.number()), book.channel());
         if let Some(news) = self.one.as_mut().and_then(|one| one.event_end(book)) {

@@ -8,7 +8,7 @@ use common::{inverse::mbo, plain::Plain};
 use dbn::{Action, UNDEF_PRICE};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use wirebook_machine::{Book, Books, Level, Limits};
+use wirebook_machine::{Book, Books, Level, Limits, LookAhead};
 use wirebook_model::{Event, Side, StaleReason, VenueEvent};
 
 const AMPLE: Limits = Limits { instruments: 8, orders: 200, levels: 200 };
@@ -144,11 +144,13 @@ proptest! {
         let mut one_by_one = Books::new(AMPLE).unwrap();
         let mut in_one_go = Books::new(AMPLE).unwrap();
         let (mut first, mut second) = (Vec::new(), Vec::new());
+        let mut ahead = LookAhead::with_capacity(0);
         events.iter().for_each(|event| one_by_one.apply(event, &mut first));
         let mut rest = &events[..];
         for &length in lengths.iter().cycle() {
             let (some, others) = rest.split_at(length.max(1).min(rest.len()));
-            in_one_go.apply_all(some, &mut second);
+            some.iter().for_each(|event| ahead.push(&in_one_go, event));
+            in_one_go.apply_all(&mut ahead, &mut second);
             rest = others;
             if rest.is_empty() {
                 break;

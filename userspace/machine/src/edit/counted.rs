@@ -90,7 +90,8 @@ impl Edit<'_> {
     }
 
     fn count_in(&mut self, order_id: u64, terms: Terms) {
-        match self.tables.count_in(self.number, &mut self.book.ladders, order_id, terms) {
+        let key = self.key(order_id);
+        match self.tables.count_in(&mut self.book.ladders, key, terms) {
             Ok(change) => self.lines.push(level_line(change)),
             Err(limit) => self.limit(limit),
         }

@@ -6,8 +6,9 @@ use wirebook_model::{ALL_INSTRUMENTS, Event, EventHeader, Side, VenueEvent};
 
 use super::*;
 use crate::books::Limits;
+use crate::hash_table::NIL;
+use crate::orders::{OrderEntry, OrderKey};
 use crate::side::RestingSide;
-use crate::slab::NIL;
 
 const LIMITS: Limits = Limits { instruments: 4, orders: 300, levels: 200 };
 
@@ -113,7 +114,7 @@ const TEARS: [(&str, Tear); 15] = [
     ("an order of another level", |b, level, order| b.tables.orders[order].level = level),
     ("an order of no level", |b, _, order| b.tables.orders[order].level = u32::MAX),
     ("another id", |b, _, order| b.tables.orders[order].id ^= 1 << 40),
-    ("a level that counts wrong", |b, level, _| b.tables.levels[level].orders += 1),
+    ("a level that counts wrong", |b, level, _| b.tables.levels[level].set_orders(77)),
     ("a level of nothing", |b, level, _| b.tables.levels[level].first = NIL),
     ("a level outside", |b, level, _| b.tables.levels[level].last = u32::MAX),
     ("another price", |b, level, _| b.tables.levels[level].price = 1 << 50),
@@ -127,11 +128,12 @@ const TEARS: [(&str, Tear); 15] = [
     }),
     ("an order that no one holds", |b, level, _| {
         let side = RestingSide::Bid;
-        b.tables.orders.insert(TORN, 9, 1, level, side);
+        let key = OrderKey { book: TORN, id: 9 };
+        b.tables.orders.insert(OrderEntry::new(key, 1, level, side));
     }),
     ("a place given back twice", |b, level, order| {
         b.tables.orders.remove(order);
-        b.tables.levels.give_back(level);
+        b.tables.levels.remove(level);
     }),
 ];
 
@@ -141,7 +143,7 @@ fn parts(books: &Books, number: u32, side: RestingSide) -> (u32, u32) {
     let mut first = rungs.iter().map(|rung| books.tables.levels[rung.level].first);
     (
         rungs[rungs.len() - 1].level,
-        first.find(|&first| books.tables.orders[first].behind != NIL).unwrap(),
+        first.find(|&first| first != NIL && books.tables.orders[first].behind != NIL).unwrap(),
     )
 }
 
@@ -259,15 +261,16 @@ proptest! {
             .collect();
         let ids: Vec<u64> = books.book(TORN).orders().map(|order| order.order_id).collect();
         let orders: Vec<u32> =
-            ids.iter().map(|&id| books.tables.find(TORN, id).unwrap()).collect();
+            ids.iter().map(|&id| books.tables.orders.find(OrderKey { book: TORN, id }).unwrap()).collect();
         for (field, at, value) in scribbles {
-            let level = &mut books.tables.levels[*at.get(&levels)];
+            let index = *at.get(&levels);
+            let level = &mut books.tables.levels[index];
             let order = &mut books.tables.orders[*at.get(&orders)];
             match field {
                 0 => level.first = value,
                 1 => level.last = value,
-                2 => level.orders = value,
-                3 => level.aggregate = value,
+                2 => level.set_orders(value),
+                3 => books.tables.put_aggregate(index, value),
                 4 => order.ahead = value,
                 5 => order.behind = value,
                 6 => order.level = value,

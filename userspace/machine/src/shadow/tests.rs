@@ -5,8 +5,9 @@ use wirebook_model::EventHeader;
 
 use super::*;
 use crate::books::{Books, Limits};
-use crate::slab::NIL;
-use crate::tables::LevelEntry;
+use crate::hash_table::NIL;
+use crate::levels::LevelEntry;
+use crate::orders::OrderKey;
 
 const INSTRUMENT: u32 = 4;
 
@@ -49,7 +50,7 @@ impl Pair {
     }
 
     fn order(&self, id: u64) -> u32 {
-        self.books.tables.find(0, id).unwrap()
+        self.books.tables.orders.find(OrderKey { book: 0, id }).unwrap()
     }
 
     fn level(&mut self, id: u64) -> &mut LevelEntry {
@@ -64,7 +65,7 @@ fn a_broken_book_is_found_at_the_next_event() {
     let breaks: [(&str, Break); 7] = [
         ("Bid level 0", |pair| pair.level(1).size += 1),
         ("Bid level 1", |pair| pair.level(3).price = 8),
-        ("Ask level 0", |pair| pair.level(4).orders = 2),
+        ("Ask level 0", |pair| pair.level(4).set_orders(2)),
         ("order 0 of all", |pair| {
             // The two bids at 10 change places.
             let (first, second) = (pair.order(1), pair.order(2));
