@@ -324,6 +324,7 @@ fn a_missing_queue_is_an_error_at_once() {
     let began = std::time::Instant::now();
     let mut appliance = Appliance::spawn(&wire, &config, &[]);
     assert_eq!(appliance.wait().code(), Some(1));
-    assert!(began.elapsed() < Duration::from_secs(10), "{}", appliance.log());
+    // Not after `intake.wait_s`.
+    assert!(began.elapsed() < Duration::from_secs(25), "{}", appliance.log());
     assert_says(&appliance.log(), &["rx0", "queue 3"]);
 }

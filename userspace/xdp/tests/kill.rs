@@ -5,9 +5,8 @@ mod common;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use common::{Pair, within};
+use common::{PATIENCE, Pair, within};
 use wirebook_xdp::{AttachMode, Interface, LineKey, Receiver, SocketConfig, SteeringOptions};
 
 /// Set in the process that is to be killed: its network namespace and mode.
@@ -31,7 +30,7 @@ fn a_killed_process_leaves_no_program() {
         holder.kill().unwrap();
         holder.wait().unwrap();
         assert!(attached && before.contains("prog/xdp"), "{mode}: {before}");
-        let gone = within(Duration::from_secs(5), || !pair.describe("rx0").contains("prog/xdp"));
+        let gone = within(PATIENCE, || !pair.describe("rx0").contains("prog/xdp"));
         assert!(gone, "{mode}: {}", pair.describe("rx0"));
     }
 }
@@ -56,5 +55,5 @@ fn holds_an_interface() {
     });
     println!("attached");
     // Longer than any test waits; ends by itself should the test have died.
-    std::thread::sleep(Duration::from_secs(60));
+    std::thread::sleep(4 * PATIENCE);
 }

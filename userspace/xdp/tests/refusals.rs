@@ -6,9 +6,8 @@ mod common;
 
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use common::{Pair, skip, within, without_rights};
+use common::{PATIENCE, Pair, skip, within, without_rights};
 use tracing_subscriber::fmt::MakeWriter;
 use wirebook_xdp::{
     AttachError, AttachMode, BindMode, Interface, LineKey, Mode, Receiver, SocketConfig,
@@ -79,7 +78,7 @@ fn a_second_program_is_refused_and_nothing_stays_after_the_first() {
         // Soon, not at once: a child that another test is just starting holds a
         // copy of each descriptor until it runs its own program.
         let gone = || !pair.describe("rx0").contains("prog/xdp");
-        assert!(within(Duration::from_secs(5), gone), "{mode:?}");
+        assert!(within(PATIENCE, gone), "{mode:?}");
     }
 }
 

@@ -101,8 +101,7 @@ fn what_a_dead_link_refuses_is_counted_and_the_rest_arrives() {
     assert_eq!(sender.statistics().unwrap().refused, 100);
 
     ip(&["-n", &pair.receiver, "link", "set", "rx0", "up"]);
-    let carrier = || ip(&["-n", &pair.sender, "link", "show", "tx0"]).contains("LOWER_UP");
-    assert!(within(PATIENCE, carrier));
+    pair.await_link(0);
     sender.send(&text(b"back again")).unwrap();
     sender.finish().unwrap();
     let mut buffer = [0; 64];

@@ -3,13 +3,15 @@
 #![allow(unsafe_code, reason = "no safe function makes these calls with arguments that do nothing")]
 
 use super::common;
+use super::live::PATIENCE;
+use super::live::net::within;
 use libc::c_long;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use wirebook::config::Config;
 use wirebook::rights::{Rights, Role};
-use wirebook_xdp::{Interface, Receiver, SteeringOptions};
+use wirebook_xdp::{Interface, Receiver, SteeringOptions, XdpError};
 
 /// Set for the process that gives up its rights: which test it is to be.
 const CHILD: &str = "WIREBOOK_TEST_GIVES_UP";
@@ -237,7 +239,7 @@ fn an_interface_is_opened_again_after_rights_are_gone() {
     }
     let rights = rights("");
     rights.give_up().unwrap();
-    let open = || -> Result<_, wirebook_xdp::XdpError> {
+    let open = || -> Result<_, XdpError> {
         let mut interface = Interface::attach("rx0", &SteeringOptions::default(), [])?;
         let (receiver, _) = Receiver::open(&[interface.socket_config(0)])?;
         assert_eq!(interface.serve(&receiver)?, 1);
@@ -245,10 +247,25 @@ fn an_interface_is_opened_again_after_rights_are_gone() {
     };
     assert!(open().is_err(), "what is kept is not in effect");
     for _ in 0..2 {
-        let (interface, receiver) = rights.raised(open).unwrap().unwrap();
+        let (interface, receiver) = once_free(|| rights.raised(open).unwrap());
         assert_eq!(interface.counters().unwrap().steered, 0);
         drop((interface, receiver));
     }
+}
+
+/// Opens what needs a queue. The kernel takes the queue from a closed socket a while later, on a
+/// thread of its own (`xp_put_pool` in net/xdp/xsk_buff_pool.c), and until then it is busy.
+fn once_free<T>(mut open: impl FnMut() -> Result<T, XdpError>) -> T {
+    let mut opened = None;
+    let free = within(PATIENCE, || match open() {
+        Err(error) if error.is_busy_queue() => false,
+        result => {
+            opened = Some(result.unwrap());
+            true
+        }
+    });
+    assert!(free, "the queue stays busy");
+    opened.unwrap()
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(crate) const PORT: u16 = 26_477;
 pub(crate) const SENDER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 
 /// Longer than anything here takes on a busy host.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Frames that are sent at once. A veth pair holds 256 of them, and a busy host leaves them there for
 /// a while.
 const STEP: usize = 200;
@@ -90,8 +90,18 @@ impl Pair {
         ip(&["-n", &self.receiver, "address", "add", &address, "dev", &rx]);
         ip(&["-n", &self.sender, "link", "set", &tx, "up"]);
         ip(&["-n", &self.receiver, "link", "set", &rx, "up"]);
-        let carrier = || ip(&["-n", &self.receiver, "link", "show", &rx]).contains("LOWER_UP");
-        assert!(within(PATIENCE, carrier), "{rx} has no carrier");
+        self.await_link(link);
+    }
+
+    /// Waits until both ends of a link send. With a carrier alone they need not: a kernel thread gives
+    /// them their queues (`linkwatch_do_dev` in net/core/link_watch.c), and until then what is sent
+    /// is thrown away (`noop_enqueue` in net/sched/sch_generic.c).
+    pub(crate) fn await_link(&self, link: usize) {
+        for (namespace, end) in [(&self.sender, "tx"), (&self.receiver, "rx")] {
+            let interface = format!("{end}{link}");
+            let is_up = || ip(&["-n", namespace, "link", "show", &interface]).contains("state UP");
+            assert!(within(PATIENCE, is_up), "{interface} is not up");
+        }
     }
 
     /// Runs `work` in a thread of the receiving namespace.
