@@ -22,9 +22,11 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 use tempfile::TempDir;
 use wirebook::metrics::families::{FAMILIES, Kind};
+
+/// Slots of the ring from shard to recorder.
+const JOURNAL_SLOTS: u64 = 1_024;
 
 /// Lines A and B of a channel that nothing recovers, recorded.
 fn config(folder: &TempDir) -> String {
@@ -36,7 +38,10 @@ fn config(folder: &TempDir) -> String {
         &SMALL.replacen("[segment]\n", &format!("[segment]\nsocket = {:?}\n", place("socket")), 1),
         &listening(),
         "[supervision]\nno_progress_ms = 1000\n",
-        &format!("[record]\ndir = {:?}\njournal_slots = 1024\n", place("recording")),
+        &format!(
+            "[record]\ndir = {:?}\njournal_slots = {JOURNAL_SLOTS}\n",
+            place("recording")
+        ),
         &worker(0, "source = \"socket\""),
         "[[shard]]\nidle = \"poll\"\n[[channel]]\nname = \"c0\"\nprotocol = \"itch50\"\nworker = \"w0\"\n",
         &format!("date = \"{}\"\n", common::DATE),
@@ -125,8 +130,11 @@ fn each_alert_fires_and_clears() {
 
     // The recorder stands, and is lapped.
     let recorder = Standing::new(appliance.id(), "recorder");
-    std::thread::sleep(Duration::from_secs(3));
+    let records = || appliance.counter("shard_records{shard=\"0\"}").unwrap();
+    let before = records();
+    let lapped = within(PATIENCE, || records() > before + 2 * JOURNAL_SLOTS);
     drop(recorder);
+    assert!(lapped, "{} records came", records() - before);
     prometheus.await_firing(&["WirebookOverruns"]);
     prometheus.await_clear(&["WirebookOverruns"]);
 

@@ -9,7 +9,7 @@ mod live;
 #[path = "common/stage.rs"]
 mod stage;
 
-use common::plain_levels;
+use common::{plain_levels, replay};
 use live::net::within;
 use live::{Appliance, PATIENCE};
 use nix::sys::signal::{Signal, kill};
@@ -161,7 +161,10 @@ fn python_is_told_of_its_overrun() {
     stage.play();
     appliance.await_packets(stage.market.frames.len() as u64);
     // The shard's turn behind the last packet.
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    let replayed = replay(&[stage.capture.to_str().unwrap(), "--protocol", "itch50"]);
+    let published = || appliance.counter("shard_records{shard=\"0\"}");
+    let all = within(PATIENCE, || published() == replayed["records"].as_u64());
+    assert!(all, "{:?} records of {}", published(), replayed["records"]);
     reader.tell("go");
     reader.finish();
 }
