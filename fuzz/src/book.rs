@@ -2,7 +2,8 @@
 
 use crate::plain_books::properties;
 use arbitrary::{Arbitrary, Unstructured};
-use wirebook_machine::Limits;
+use std::ops::Range;
+use wirebook_machine::{Books, Limits};
 use wirebook_model::dbn::{UNDEF_PRICE, flags};
 use wirebook_model::{ALL_INSTRUMENTS, BookState, Event, EventHeader, Side, VenueEvent};
 
@@ -81,11 +82,48 @@ pub(crate) fn restore(data: &[u8]) {
     }
     let tail = &data[data.len().saturating_sub(20 * STEP_BYTES)..];
     properties::restores_or_refuses(SMALL, &bytes, &events(tail, Step::any));
+    if let Ok(books) = Books::restore(SMALL, &bytes) {
+        // Of what the totals count nothing was left out, and nothing taken for the same.
+        let again = properties::saved(&books);
+        assert!(bytes[TOTALS] != again[TOTALS] || bytes.len() == again.len(), "not all of it");
+    }
 }
+
+/// Where saved books tell how many books, orders, levels, rungs and free extents there are.
+const TOTALS: Range<usize> = 20..40;
+/// The number of levels among them.
+const LEVELS: Range<usize> = 28..32;
 
 /// The saved form of small books after some steps.
 pub(crate) fn saved(steps: &[u8]) -> Vec<u8> {
     properties::saved(&properties::after(SMALL, &events(steps, Step::any)))
+}
+
+/// Saved books that name a price twice, and count it once.
+pub(crate) fn saved_with_a_price_twice() -> Vec<u8> {
+    let add = |id, price| Step { kind: 1, who: 8, flags: 0, id, other_id: 99, price, size: 40 };
+    let steps = [add(1, 10), add(2, 11)];
+    let mut saved = saved(&steps.map(Step::bytes).concat());
+    let levels = saved[LEVELS].first_chunk().map_or(0, |levels| u32::from_le_bytes(*levels));
+    saved[LEVELS].copy_from_slice(&(levels - 1).to_le_bytes());
+    let [once, again] = [10, 11].map(|price| (price * TICK).to_le_bytes());
+    let at = saved.windows(8).position(|bytes| bytes == again).expect("the price of a level");
+    saved[at..at + 8].copy_from_slice(&once);
+    saved
+}
+
+/// Orders at one price that grow and shrink by one, by nothing and by all: the first, the last, and one
+/// between them.
+pub(crate) fn resized_orders() -> Vec<u8> {
+    let step = |kind, id, size| Step { kind, who: 8, flags: 0, id, other_id: 99, price: 10, size };
+    // A size is a quarter of its byte.
+    let resized = [0_u8, 1, 2, 9, 10, 11, 20].into_iter().flat_map(|size| {
+        [0, 1, 2].into_iter().flat_map(move |nth| {
+            let added = [0, 1, 2].map(|id| step(1, id, 40));
+            added.into_iter().chain([step(4, nth, 4 * size)])
+        })
+    });
+    resized.flat_map(Step::bytes).collect()
 }
 
 fn events(data: &[u8], body: fn(&Step) -> VenueEvent) -> Vec<Event> {
@@ -100,6 +138,12 @@ fn events(data: &[u8], body: fn(&Step) -> VenueEvent) -> Vec<Event> {
 }
 
 impl Step {
+    /// The bytes that are read as this step.
+    fn bytes(self) -> [u8; STEP_BYTES] {
+        let Self { kind, who, flags, id, other_id, price, size } = self;
+        [kind, who, flags, id, other_id, price as u8, size]
+    }
+
     fn event(&self, at: u64, body: VenueEvent) -> Event {
         let instrument_id = match body {
             VenueEvent::State(_) => ALL_INSTRUMENTS,

@@ -66,7 +66,19 @@ pub(crate) fn itch50_payloads(number: u64) -> Vec<Vec<u8>> {
         [&header[..], &[length as u8], &message].concat()
     });
     let every_type: Vec<_> = every_type.collect();
-    every_type.into_iter().chain(payloads(number).into_iter().step_by(7)).collect()
+    let flow = payloads(number).into_iter().step_by(7);
+    every_type.into_iter().chain(flow).chain(far_payloads(number)).collect()
+}
+
+/// Packets of numbers that no stream reaches, from which whoever counts on overflows.
+fn far_payloads(number: u64) -> impl Iterator<Item = Vec<u8>> {
+    let far = |(mut payload, from_end): (Vec<u8>, u64)| {
+        // MoldUDP64 1.00: the session's ten characters, then the sequence number.
+        payload[10..18].copy_from_slice(&(u64::MAX - from_end).to_be_bytes());
+        payload
+    };
+    // The last ones, a heartbeat and the end of the session, are of no messages.
+    payloads(number).into_iter().rev().take(8).zip([0, 1, 2, 0, 1, 2, 5, 65_535]).map(far)
 }
 
 pub(crate) fn iex_deep_payloads(number: u64) -> Vec<Vec<u8>> {
@@ -187,6 +199,7 @@ pub(crate) fn book_steps(number: u64) -> Vec<Vec<u8>> {
     let mut flow: Vec<_> = steps.chunks(60).map(|steps| steps.as_flattened().to_vec()).collect();
     let mut random = random(number);
     flow.extend((1..4).map(|length| bytes(&mut random, length * length * 8 * book::STEP_BYTES)));
+    flow.push(book::resized_orders());
     flow
 }
 
@@ -218,7 +231,8 @@ pub(crate) fn saved_books(number: u64) -> Vec<Vec<u8>> {
         let saved = book::saved(steps);
         [[&[0], &saved[..]].concat(), [&[1], &saved[..]].concat()]
     };
-    book_steps(number).iter().flat_map(of).collect()
+    let twice = [&[1], &book::saved_with_a_price_twice()[..]].concat();
+    book_steps(number).iter().flat_map(of).chain([twice]).collect()
 }
 
 pub(crate) fn channel_steps(number: u64) -> Vec<Vec<u8>> {
@@ -386,7 +400,8 @@ pub(crate) fn segment_headers(number: u64) -> Vec<Vec<u8>> {
     });
     let contents =
         segment_contents(number).into_iter().map(|patches| [&[2], &patches[..]].concat());
-    patches.collect::<Vec<_>>().into_iter().chain(contents).chain([vec![3, 0, 8]]).collect()
+    let patches: Vec<_> = patches.collect();
+    patches.into_iter().chain(contents).chain(segment::cut_headers()).collect()
 }
 
 pub(crate) fn segment_contents(number: u64) -> Vec<Vec<u8>> {

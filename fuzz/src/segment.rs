@@ -22,7 +22,9 @@ const CELLS: usize = 4;
 /// A ring of so many slots has given everything after so many polls.
 const POLLS: usize = 4 * SLOTS;
 /// The header's words; what lies behind is for the writer to change.
-const HEADER_WORDS: usize = 29_312 / 8;
+const HEADER_WORDS: usize = 32_768 / 8;
+/// Which of them says how long the segment is.
+const LENGTH_WORD: usize = 3;
 /// The header's words without its table's rest.
 const TABLE_WORDS: usize = 24 + 8 * 12;
 
@@ -35,13 +37,38 @@ pub(crate) fn header(data: &[u8]) {
         1 => patch(&mut bytes, data, 0, TABLE_WORDS),
         2 => patch(&mut bytes, data, 0, usize::MAX),
         _ => {
-            let end = data.first_chunk().map_or(0, |bytes| u16::from_le_bytes(*bytes));
-            bytes.resize(usize::from(end), 0);
+            let Some((end, data)) = data.split_first_chunk() else { return };
+            bytes.resize(usize::from(u16::from_le_bytes(*end)), 0);
+            if bytes.len() >= 8 * HEADER_WORDS {
+                patch(&mut bytes, data, 0, TABLE_WORDS);
+            }
         }
     }
     if let Ok(view) = SegmentView::open(sealed(&bytes)) {
+        assert_eq!(
+            words_of(&bytes)[LENGTH_WORD],
+            bytes.len() as u64,
+            "longer or shorter than said"
+        );
         read(&view);
     }
+}
+
+/// A right segment, cut; its header says so, or as many bytes as before. It is cut within what its
+/// table names, and behind that.
+pub(crate) fn cut_headers() -> impl Iterator<Item = Vec<u8>> {
+    let whole = EMPTY.len() as u16;
+    let cuts = [8 * HEADER_WORDS as u16, whole - 4_096, whole - 64];
+    cuts.into_iter().flat_map(move |end| {
+        [end, whole].map(|says| {
+            let patch = [&[LENGTH_WORD as u8, 0, 1][..], &u64::from(says).to_le_bytes()].concat();
+            [&[3], &end.to_le_bytes()[..], &patch].concat()
+        })
+    })
+}
+
+fn words_of(bytes: &[u8]) -> Vec<u64> {
+    bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect()
 }
 
 /// A segment whose header is right; the bytes patch the rest.
