@@ -285,9 +285,8 @@ impl Housekeeping {
             if let Some(path) = &self.duties.ready_file {
                 std::fs::write(path, "ready\n").with_context(|| path.display().to_string())?;
             }
-            // Rings and boards are first written by the threads that own them.
             let segment = host::Pages::of_mappings(&Host::system(), "memfd:wirebook");
-            host::tell("the segment, as far as it was written", None, None, segment.as_ref());
+            host::tell("the segment", None, None, segment.as_ref());
             let channels = self.workers.iter().map(|worker| worker.channels.len()).sum();
             let text = started(self.workers.len(), self.shards.len(), channels);
             notices.tell(Level::Info, About::default(), text);

@@ -12,6 +12,7 @@
 //! taken from the wire is lost.
 
 mod build;
+mod placement;
 
 use self::build::{Builder, Built, WorkerThread};
 use crate::attend::Attendant;
@@ -43,7 +44,7 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Instant;
 use wirebook_machine::Books;
 use wirebook_model::dbn::rtype;
-use wirebook_shm::{Segment, SegmentLayout, names};
+use wirebook_shm::{SegmentLayout, names};
 use wirebook_telemetry::LatencyReport;
 
 /// What a run ends with.
@@ -87,7 +88,7 @@ pub fn run(
     stop: &Stop,
     mut housekeeping: Housekeeping,
 ) -> anyhow::Result<Finished> {
-    let mut segment = Segment::create(&layout(config), config.segment.hugepages.into())?;
+    let mut segment = placement::create_segment(config)?;
     // Before anything of the host is touched: another appliance of the same name may live.
     let door = Door::open(config, &segment)?;
     let endpoint = Endpoint::open(config, &segment)?;

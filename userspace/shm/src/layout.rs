@@ -5,6 +5,7 @@
 //! names and counts are laid out again, and each offset and size must come out as it says.
 
 use std::num::NonZeroUsize;
+use std::ops::Range;
 
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
@@ -92,7 +93,7 @@ pub enum EntryKind {
 }
 
 /// What an entry may be.
-const KINDS: [EntryKind; 5] = [
+pub(crate) const KINDS: [EntryKind; 5] = [
     EntryKind::GatedRing,
     EntryKind::OpenRing,
     EntryKind::Board,
@@ -296,6 +297,11 @@ impl Plan {
 impl Entry {
     pub(crate) fn offset_bytes(&self) -> usize {
         self.offset as usize
+    }
+
+    /// The bytes from its beginning to its end.
+    pub(crate) fn bytes(&self) -> Range<usize> {
+        self.offset as usize..(self.offset + self.size_bytes) as usize
     }
 
     pub(crate) fn count(&self) -> usize {

@@ -3,6 +3,7 @@
 //! What arrives: a descriptor and a size. What leaves: a [`Mapping`], and [`View`]s of it that keep it.
 
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -32,16 +33,26 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps a file for reading and writing, its pages faulted in. Where the kernel has no pages
-    /// for it, this is an error here and not a SIGBUS later.
+    /// Maps a fresh file for reading and writing. Its pages are still to be [taken](Self::populate).
     pub(crate) fn read_write(fd: impl AsFd, length_bytes: NonZeroUsize) -> nix::Result<Arc<Self>> {
-        let mapping = Self::map(fd, length_bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
-        match mapping.advise(MmapAdvise::MADV_POPULATE_WRITE) {
+        Self::map(fd, length_bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)
+    }
+
+    /// Faults in the pages, of `page_bytes`, of these bytes of a fresh file, on the node of the core
+    /// that this runs on. Where the kernel has none, this is an error here and not a SIGBUS later.
+    pub(crate) fn populate(
+        self: &Arc<Self>,
+        bytes: Range<usize>,
+        page_bytes: usize,
+    ) -> nix::Result<()> {
+        let end = bytes.end.next_multiple_of(page_bytes).min(self.length_bytes.get());
+        let pages = bytes.start / page_bytes * page_bytes..end;
+        match self.advise(pages.clone(), MmapAdvise::MADV_POPULATE_WRITE) {
             // Before Linux 5.14 there is no such advice.
-            Err(Errno::EINVAL) => mapping.touch(),
+            Err(Errno::EINVAL) => self.touch(pages),
             outcome => outcome?,
         }
-        Ok(mapping)
+        Ok(())
     }
 
     /// Maps a file for reading. The caller has seen to it that the file cannot shrink.
@@ -49,7 +60,7 @@ impl Mapping {
         let mapping = Self::map(fd, length_bytes, ProtFlags::PROT_READ)?;
         // The pages are there, as their writer populated them; without the advice each is mapped at
         // its first use.
-        let _advice = mapping.advise(MmapAdvise::MADV_POPULATE_READ);
+        let _advice = mapping.advise(0..length_bytes.get(), MmapAdvise::MADV_POPULATE_READ);
         Ok(mapping)
     }
 
@@ -86,16 +97,19 @@ impl Mapping {
         Ok(Arc::new(Self { start: start.cast(), length_bytes: length }))
     }
 
-    #[allow(unsafe_code, reason = "madvise")]
-    fn advise(&self, advice: MmapAdvise) -> nix::Result<()> {
-        // SAFETY: the range is this mapping; both advices given here fault pages in and change no
+    #[allow(unsafe_code, reason = "madvise, and a pointer into the mapping")]
+    fn advise(&self, pages: Range<usize>, advice: MmapAdvise) -> nix::Result<()> {
+        assert!(pages.start <= pages.end && pages.end <= self.length_bytes.get());
+        // SAFETY: the start is within the mapping, as was asserted.
+        let start = unsafe { self.start.add(pages.start) };
+        // SAFETY: the range is of this mapping; both advices given here fault pages in and change no
         // byte of them.
-        unsafe { madvise(self.start.cast(), self.length_bytes.get(), advice) }
+        unsafe { madvise(start.cast(), pages.len(), advice) }
     }
 
-    /// Faults the pages of a fresh mapping in, by storing the zeros that it holds.
-    fn touch(self: &Arc<Self>) {
-        let words: View<AtomicU64> = self.view(0, self.length_bytes.get() / 8);
+    /// Faults pages of a fresh file in, by storing the zeros that they hold.
+    fn touch(self: &Arc<Self>, pages: Range<usize>) {
+        let words: View<AtomicU64> = self.view(pages.start, pages.len() / 8);
         for first_word in words.iter().step_by(PAGE_BYTES_MIN / 8) {
             first_word.store(0, Ordering::Relaxed);
         }

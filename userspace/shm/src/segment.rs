@@ -26,7 +26,7 @@ use crate::board::{BoardReader, BoardWriter};
 use crate::counters::{CounterReader, CounterWriter};
 use crate::histogram::{HEAD_WORDS, HistogramReader, HistogramWriter};
 use crate::layout::{
-    Entry, EntryKind, HEADER_BYTES, HEARTBEAT_WORD, Header, LayoutError, Plan, SegmentLayout,
+    Entry, EntryKind, HEADER_BYTES, HEARTBEAT_WORD, Header, KINDS, LayoutError, Plan, SegmentLayout,
 };
 use crate::mapping::Mapping;
 use crate::ring::{GatedWriter, GatingReader, ObservingReader, Ring, Writer, shape};
@@ -111,8 +111,23 @@ impl Segment {
     /// [`SegmentError::Layout`] for a layout that cannot be, [`SegmentError::System`] where even
     /// ordinary pages cannot be had or the file cannot be sealed.
     pub fn create(layout: &SegmentLayout, page_kind: PageKind) -> Result<Self, SegmentError> {
+        Self::create_by(layout, page_kind, |_| ())
+    }
+
+    /// The same, where `place` may say from which cores pages are taken: it gets what takes those of
+    /// the entries of these names, on the node of the core on which it is called. A page of several
+    /// entries goes with the first; what is not taken by then is taken here.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Segment::create`].
+    pub fn create_by(
+        layout: &SegmentLayout,
+        page_kind: PageKind,
+        mut place: impl FnMut(&mut dyn FnMut(&[String])),
+    ) -> Result<Self, SegmentError> {
         let plan = layout.plan()?;
-        let (page_kind, fd, length_bytes, mapping) = allocate(&plan, page_kind)?;
+        let (page_kind, fd, length_bytes, mapping) = allocate(&plan, page_kind, &mut place)?;
         fcntl(&fd, FcntlArg::F_ADD_SEALS(SEALS)).map_err(system("seal the segment"))?;
         let epoch = epoch_now();
         let header: View<AtomicU64> = mapping.view(0, HEADER_BYTES / 8);
@@ -384,16 +399,23 @@ impl fmt::Display for PageKind {
     }
 }
 
+/// Says from which cores pages are taken, as for [`Segment::create_by`].
+type Place<'a> = dyn FnMut(&mut dyn FnMut(&[String])) + 'a;
+
 type Allocation = (PageKind, OwnedFd, NonZeroUsize, Arc<Mapping>);
 
 /// The file and the writer's mapping, on the largest pages there are from `page_kind` down.
-fn allocate(plan: &Plan, mut page_kind: PageKind) -> Result<Allocation, SegmentError> {
+fn allocate(
+    plan: &Plan,
+    mut page_kind: PageKind,
+    place: &mut Place<'_>,
+) -> Result<Allocation, SegmentError> {
     loop {
         let length_bytes = plan
             .segment_bytes(page_kind.bytes())
             .filter(|length_bytes| i64::try_from(length_bytes.get()).is_ok())
             .ok_or_else(|| LayoutError::TooLarge("the segment".to_owned()))?;
-        let (errno, smaller) = match try_allocate(page_kind, length_bytes) {
+        let (errno, smaller) = match try_allocate(plan, page_kind, length_bytes, place) {
             Ok((fd, mapping)) => return Ok((page_kind, fd, length_bytes, mapping)),
             Err(errno) => match page_kind.next_smaller() {
                 Some(smaller) => (errno, smaller),
@@ -410,13 +432,25 @@ fn allocate(plan: &Plan, mut page_kind: PageKind) -> Result<Allocation, SegmentE
 }
 
 fn try_allocate(
+    plan: &Plan,
     page_kind: PageKind,
     length_bytes: NonZeroUsize,
+    place: &mut Place<'_>,
 ) -> Result<(OwnedFd, Arc<Mapping>), Errno> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING | page_kind.flags();
     let fd = memfd_create(c"wirebook", flags)?;
     ftruncate(&fd, length_bytes.get() as i64)?;
     let mapping = Mapping::read_write(&fd, length_bytes)?;
+    let populate = |bytes| mapping.populate(bytes, page_kind.bytes());
+    let mut taken = Ok(());
+    place(&mut |names| {
+        let is_named = |entry: &&Entry| names.iter().any(|name| entry.is(&KINDS, name));
+        for entry in plan.entries.iter().filter(is_named) {
+            taken = taken.and_then(|()| populate(entry.bytes()));
+        }
+    });
+    taken?;
+    populate(0..length_bytes.get())?;
     Ok((fd, mapping))
 }
 

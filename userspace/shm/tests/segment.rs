@@ -8,6 +8,7 @@ mod pool;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -101,6 +102,40 @@ fn a_writing_end_is_handed_out_once() {
     }
     reader.release();
     writer.try_push_words(&[64; 7]).unwrap();
+}
+
+#[test]
+fn pages_are_taken_where_that_is_asked_for_and_the_rest_at_the_end() {
+    // A length that no segment of another test has.
+    let layout = layout().open_ring("output-1", 1 << 14).board("board-1", 4_321);
+    let length = layout.size_bytes(PageKind::Ordinary).unwrap() as u64;
+    let bytes_in_memory = || {
+        let files = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let files = files.filter_map(|file| std::fs::metadata(file.path()).ok());
+        files.filter(|file| file.len() == length).map(|file| 512 * file.blocks()).sum::<u64>()
+    };
+    let mut steps = Vec::new();
+    let segment = Segment::create_by(&layout, PageKind::Ordinary, |take| {
+        for names in [&[][..], &["board-1"], &["output-1", "nothing"], &["board-1"]] {
+            take(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+            steps.push(bytes_in_memory());
+        }
+    })
+    .unwrap();
+    let [nothing, board, both, again] = steps[..] else { panic!("{steps:?}") };
+    // A page more at each end, at most.
+    let about = |bytes: usize| bytes as u64..=(bytes + 2 * 4_096) as u64;
+    assert_eq!((nothing, again), (0, both));
+    assert!(about(4_321 * size_of_a_cell()).contains(&board), "{steps:?}");
+    assert!(about((1 << 14) * 64).contains(&(both - board)), "{steps:?}");
+    assert_eq!(bytes_in_memory(), length);
+    drop(segment);
+}
+
+/// Bytes of a board's cell in a segment.
+fn size_of_a_cell() -> usize {
+    let of = |cells| SegmentLayout::new().board("b", cells).size_bytes(PageKind::Ordinary).unwrap();
+    (of(1 << 20) - of(0)) >> 20
 }
 
 /// Nobody writes a segment or takes its pages away: each way in that Linux has is tried, through the

@@ -131,12 +131,15 @@ impl UdpReceiver {
         Ok((receiver, report))
     }
 
-    /// A receiver without sockets, and with room for so many: what [`UdpReceiver::exchange`] fills.
+    /// A receiver without sockets, and with room for so many: what [`UdpReceiver::exchange`] fills. Its
+    /// buffers lie on the node of the core that makes it.
     pub fn with_room(sockets: usize, options: &UdpOptions) -> Self {
+        // Of zeros the allocator may have pages that nobody has touched yet.
+        let payloads = vec![u8::MAX; BATCH_MAX * options.payload_bytes_max];
         Self {
             lines: Vec::with_capacity(sockets),
             waiting: WaitSet::with_room(sockets),
-            payloads: vec![0; BATCH_MAX * options.payload_bytes_max].into_boxed_slice(),
+            payloads: payloads.into_boxed_slice(),
             payload_bytes_max: options.payload_bytes_max,
             controls: Box::new([Control::EMPTY; BATCH_MAX]),
             statistics: UdpStatistics::default(),

@@ -111,10 +111,12 @@ fn packet_rings(config: &Config, record: &RecordConfig) -> usize {
     if record.packets { config.workers.len() } else { 0 }
 }
 
-fn journal_name(shard: usize) -> String {
+/// The ring from a shard to the recorder.
+pub(crate) fn journal_name(shard: usize) -> String {
     format!("journal-{shard}")
 }
 
-fn packets_name(worker: usize) -> String {
+/// The ring from a worker to the recorder of packets.
+pub(crate) fn packets_name(worker: usize) -> String {
     format!("packets-{worker}")
 }

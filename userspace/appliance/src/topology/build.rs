@@ -8,7 +8,7 @@
 //! Arrives: a configuration, and a segment laid out for it. Leaves: the stages, not started yet, and
 //! the ways by which housekeeping gets to them. All memory of the hot path is taken here.
 
-use crate::config::{Config, Handlers, Idle, WorkerConfig};
+use crate::config::{Config, Handlers, Idle, Source as SourceKind, WorkerConfig};
 use crate::counts;
 use crate::cycles::Cycles;
 use crate::handover::{Giver, handover};
@@ -187,7 +187,7 @@ impl Builder<'_> {
         let (way, changes) = handover();
         built.to_workers.push(way);
         Ok(WorkerStage {
-            source: Source::none(settings),
+            source: no_sockets(settings),
             worker: decoder.with_demands(Arc::clone(&self.demands[number])),
             packets: rings::packet_writer(config, self.segment, number)?,
             wire_to_worker,
@@ -282,6 +282,18 @@ fn by_channel(config: &Config, workers: &[Demands]) -> Vec<Option<Demands>> {
         }
     }
     demands
+}
+
+/// What a worker begins with: of UDP, the buffers that it receives into as long as it runs.
+fn no_sockets(settings: &WorkerConfig) -> Source {
+    let none = || Source::none(settings);
+    match settings.source {
+        SourceKind::Xdp => none(),
+        SourceKind::Socket => {
+            let what = format!("the UDP buffers of worker {}", settings.name);
+            host::placed(&Host::system(), &what, settings.core, none)
+        }
+    }
 }
 
 fn new_shard(config: &Config, sink: ShardSink) -> anyhow::Result<Shard<ShardSink>> {
