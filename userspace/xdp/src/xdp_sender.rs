@@ -33,7 +33,7 @@ const BATCH: usize = 32;
 const FRAME_BYTES_MIN: usize = 14;
 
 /// How long an interface may take nothing before that is an error.
-const STALL: Duration = Duration::from_secs(5);
+const STALL: Duration = Duration::from_secs(10);
 
 /// Sends frames on one queue of an interface.
 ///
@@ -166,19 +166,28 @@ impl XdpSender {
         if done(self) {
             return Ok(());
         }
-        let deadline = Instant::now() + STALL;
+        let (mut taken, mut since) = (self.taken(), Instant::now());
         loop {
             self.wake()?;
             if done(self) {
                 return Ok(());
             }
-            if Instant::now() > deadline {
+            if self.taken() != taken {
+                (taken, since) = (self.taken(), Instant::now());
+            }
+            if since.elapsed() > STALL {
                 let text = "the interface takes no frames: expected its link up and this queue \
                             among its TX queues";
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }
             std::thread::yield_now();
         }
+    }
+
+    /// What the interface has taken, and how much of it is ours again: it changes while that goes on.
+    fn taken(&mut self) -> (u32, usize) {
+        self.reap();
+        (self.tx.nb_free_exact(), self.free.len())
     }
 
     /// True where a frame is free and a slot for it.
