@@ -119,7 +119,8 @@ pub struct InputArgs {
     /// Take every UDP packet as one channel's, whatever its destination.
     #[arg(long)]
     pub any_destination: bool,
-    /// Lines and channels from this configuration instead of from the capture.
+    /// Lines and channels from this configuration instead of from the capture; a replay takes from it,
+    /// too, what books keep, and the machines and checks behind them.
     #[arg(long, value_name = "FILE", conflicts_with = "any_destination")]
     pub config: Option<PathBuf>,
     /// The venue's day, where its times count from midnight and the capture's do not tell.
