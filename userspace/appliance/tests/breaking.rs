@@ -12,7 +12,9 @@ mod load;
 use live::Appliance;
 use live::net::{PATIENCE, Pair, within};
 use load::ledger::Ledger;
-use load::{Exchange, INSTRUMENTS, Server, Setting, channel_state, count};
+use load::{
+    Exchange, INSTRUMENTS, LINGER_SECONDS, Server, Setting, channel_state, count, is_settled,
+};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::process::Command;
@@ -21,11 +23,14 @@ use wirebook_model::BookState;
 
 const BOTH: [Server; 2] = [Server::Retransmit, Server::Glimpse];
 
+/// Messages of the easy flow.
+const MESSAGES: u64 = 24_000;
+
 /// Two lines at a pace that every host takes.
 fn easy_flow(messages_a_packet: u16, more: &str) -> Vec<String> {
     words(&format!(
-        "--seed 9 --instruments {INSTRUMENTS} --messages 24000 --duration 8 --linger 8 \
-         --messages-a-packet {messages_a_packet} {more}"
+        "--seed 9 --instruments {INSTRUMENTS} --messages {MESSAGES} --duration 8 \
+         --linger {LINGER_SECONDS} --messages-a-packet {messages_a_packet} {more}"
     ))
 }
 
@@ -41,11 +46,12 @@ struct Outcome {
     seconds: f64,
 }
 
-/// Waits for the exchange's end and until the books are live, stops the appliance, and asserts that
-/// every sum holds and that the books are the true ones.
-fn end(pair: &Pair, appliance: Appliance, mut exchange: Exchange) -> Outcome {
-    let truth = exchange.finish(8 * PATIENCE);
-    await_state(&appliance, "live", |state| state == BookState::Live);
+/// Waits until every message has its account and the books are live, ends the exchange, stops the
+/// appliance, and asserts that every sum holds and that the books are the true ones.
+fn end(pair: &Pair, appliance: Appliance, mut exchange: Exchange, messages: u64) -> Outcome {
+    let is_over = || is_settled(&appliance, messages) || !exchange.is_running();
+    assert!(within(4 * PATIENCE, is_over), "{messages} messages have no account");
+    let truth = exchange.finish();
     appliance.signal(Signal::SIGTERM);
     let live = appliance.summary();
     let ledger = Ledger::new(pair, &truth, &live);
@@ -76,7 +82,7 @@ fn overrun(setting: Setting) -> Option<Outcome> {
     appliance.signal(Signal::SIGCONT);
     await_state(&appliance, "stale", |state| state != BookState::Live);
     load::servers_return(&pair, &BOTH);
-    Some(end(&pair, appliance, exchange))
+    Some(end(&pair, appliance, exchange, MESSAGES))
 }
 
 #[test]
@@ -102,7 +108,7 @@ fn a_small_mailbox_holds_the_worker_up_first_and_loses_nothing_untold() {
     let setting = Setting { mailbox_slots: 64, checks_itself: true, ..Setting::default() };
     let appliance = Appliance::start(&pair, &setting.config(), &[]);
     let exchange = Exchange::start(&pair, &easy_flow(64, "--stall ab:1-3 --lag-us 0,100"));
-    let Outcome { ledger, live, .. } = end(&pair, appliance, exchange);
+    let Outcome { ledger, live, .. } = end(&pair, appliance, exchange, MESSAGES);
     assert!(count(&live, "/backpressure") > 0, "{live:#}");
     assert_eq!(ledger.decoded + ledger.dropped, ledger.arrived, "{ledger:#?}");
 }
@@ -114,7 +120,7 @@ fn what_the_interface_refuses_is_counted_by_the_sender() {
     let appliance = Appliance::start(&pair, &Setting::default().config(), &[]);
     threaded(&pair);
     let exchange = Exchange::start(&pair, &easy_flow(1, "--stall ab:1-3 --send xdp"));
-    let Outcome { ledger, .. } = end(&pair, appliance, exchange);
+    let Outcome { ledger, .. } = end(&pair, appliance, exchange, MESSAGES);
     assert_eq!(ledger.refused, ledger.tx_dropped, "sender and interface disagree: {ledger:#?}");
 }
 
@@ -168,16 +174,17 @@ fn step(send: &str, setting: Setting, rate: u64) -> Option<bool> {
     threaded(&pair);
     let options = words(&format!(
         "--seed 9 --instruments {INSTRUMENTS} --messages {} --rate {rate} --duration {STEP_SECONDS} \
-         --messages-a-packet 1 --linger 6 --send {send}",
+         --messages-a-packet 1 --linger {LINGER_SECONDS} --send {send}",
         rate * STEP_SECONDS
     ));
     let mut exchange = Exchange::start(&pair, &options);
     let mut seen = [false; 5];
-    while exchange.is_running() {
+    let messages = rate * STEP_SECONDS;
+    while exchange.is_running() && !is_settled(&appliance, messages) {
         seen[(channel_state(&appliance) as usize).min(4)] = true;
         std::thread::sleep(Duration::from_millis(20));
     }
-    let Outcome { ledger, live, seconds } = end(&pair, appliance, exchange);
+    let Outcome { ledger, live, seconds } = end(&pair, appliance, exchange, messages);
     let Ledger { delivered, refused, tx_dropped, dropped, ring_full, .. } = ledger;
     let Ledger { retransmitted, in_snapshots, lost, .. } = ledger;
     let states = (0..5_u8).filter(|state| seen[usize::from(*state)]);

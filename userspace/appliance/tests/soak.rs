@@ -16,7 +16,7 @@ use live::net::{PATIENCE, Pair, ip, within};
 use live::{Appliance, stop};
 use load::ledger::Ledger;
 use load::oracle::Oracle;
-use load::{Exchange, INSTRUMENTS, Server, Setting, channel_count, channel_state};
+use load::{Exchange, INSTRUMENTS, LINGER_SECONDS, Server, Setting, channel_count, channel_state};
 use nix::sys::signal::Signal;
 use readers::Readers;
 use serde_json::Value;
@@ -31,8 +31,10 @@ const CYCLE_SECONDS: u64 = 60;
 /// How often a line is printed, and how often books, memory and descriptors are looked at.
 const REPORT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(500);
-/// The exchange stays so long after its session, so that the last gaps are healed.
-const LINGER_SECONDS: u64 = 10;
+
+/// A run lasts so much longer than its session: then all that happens once, as the first reload, is in
+/// its first half, with which memory is compared.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// When, in thousandths of a cycle, line A is dead, …
 const A_DEAD: Range<u64> = 100..200;
@@ -157,12 +159,17 @@ struct Soak<'a> {
 }
 
 impl Soak<'_> {
-    /// Until the exchange has ended.
+    /// Until the session is over and every message has its account.
     fn run(&mut self) {
-        let end = Duration::from_secs(self.settings.seconds + LINGER_SECONDS) + 4 * PATIENCE;
-        while self.exchange.is_running() {
+        let least = Duration::from_secs(self.settings.seconds) + QUIET;
+        let is_over = |elapsed| {
+            let messages = self.settings.market().messages;
+            elapsed >= least && load::is_settled(self.appliance, messages)
+        };
+        while !is_over(self.began.elapsed()) {
             let elapsed = self.began.elapsed();
-            assert!(elapsed < end, "the exchange does not end: {}", self.exchange.log());
+            assert!(elapsed < least + 8 * PATIENCE, "not settled: {}", self.appliance.log());
+            assert!(self.exchange.is_running(), "it has ended: {}", self.exchange.log());
             self.deal(elapsed);
             self.readers.turn();
             self.oracle.judge(self.appliance);
@@ -264,7 +271,7 @@ fn an_appliance_with_faults_of_every_kind_loses_nothing_untold_and_grows_no_more
         states: [0; 5],
     };
     soak.run();
-    let truth = soak.exchange.finish(PATIENCE);
+    let truth = soak.exchange.finish();
     let Soak { oracle, mut vitals, readers, states, reloads, .. } = soak;
     let gone = readers.finish();
     vitals.settle();

@@ -114,12 +114,12 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Delivers what is still under way.
+    /// Delivers what is still under way; after a stop at once, so that each packet is in a count.
     ///
     /// # Errors
     /// Fails where nothing can be sent.
     pub fn finish(mut self) -> anyhow::Result<(Played, Sent, Vec<FaultCounts>)> {
-        while let Some(due_ns) = self.faults.next_due_ns().filter(|_| !self.stop.is_set()) {
+        while let Some(due_ns) = self.faults.next_due_ns() {
             self.deliver(due_ns)?;
         }
         self.outlet.finish()?;

@@ -14,6 +14,7 @@ use std::fs::{self, File};
 use std::process::{Child, Command};
 use std::time::Duration;
 use tempfile::TempDir;
+use wirebook_model::BookState;
 
 /// The exchange's addresses on the second link: one server each, so that one can go without the other.
 const RETRANSMIT: &str = "10.99.1.1";
@@ -152,9 +153,12 @@ impl Exchange {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    /// Waits for its end and gives what it printed.
-    pub(crate) fn finish(&mut self, limit: Duration) -> Value {
-        let ended = within(limit, || !self.is_running());
+    /// Tells it to go, waits for its end and gives what it printed.
+    pub(crate) fn finish(&mut self) -> Value {
+        if self.is_running() {
+            signal::kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).unwrap();
+        }
+        let ended = within(PATIENCE, || !self.is_running());
         assert!(ended, "the exchange does not end: {}", self.log());
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{status}: {}", self.log());
@@ -178,6 +182,17 @@ impl Exchange {
         signal::kill(Pid::from_raw(self.child.id() as i32), Signal::SIGCONT).unwrap();
         done
     }
+}
+
+/// How long an exchange answers after its session, in seconds: until it is told to go.
+pub(crate) const LINGER_SECONDS: u64 = 3_600;
+
+/// True once an appliance has an account of so many messages, and live books: nothing is asked for any
+/// more, and the exchange may go.
+pub(crate) fn is_settled(appliance: &Appliance, messages: u64) -> bool {
+    let accounted = ["messages", "snapshot_messages", "lost_messages"];
+    let accounted: u64 = accounted.map(|name| channel_count(appliance, name)).iter().sum();
+    accounted >= messages && channel_state(appliance) == BookState::Live as u64
 }
 
 impl Drop for Exchange {
