@@ -110,14 +110,16 @@ fn it_is_ready_once_every_channel_has_had_a_packet() {
 fn it_is_ready_without_a_channel_that_stays_silent() {
     let Some(wire) = wire(2, 1) else { return };
     let manager = Manager::new();
-    let impatient = "[supervision]\nready_timeout_s = 4\n";
+    let impatient = "[supervision]\nready_timeout_s = 6\n";
+    // All that takes time is done before the six seconds begin.
+    let market = SimulatedMarket::on_line(&Line::new(GROUP.parse().unwrap()), 81, 5, 500);
+    let frames: Vec<_> = market.frames.into_iter().map(|(_, frame)| frame).collect();
     let appliance = manager.start(&wire, &(two_channels() + impatient), "A=");
-    let packets = play_to(&wire, 0, GROUP);
-    appliance.await_packets(packets);
+    live::send_in_steps(&wire, &appliance, &frames);
     manager.await_line("READY=1");
     manager.await_line("STATUS=channels: 1 live; no packet yet of c1");
     let log = appliance.log();
-    assert!(log.contains("no packet yet, after 4 s: ready without it channel=\"c1\""), "{log}");
+    assert!(log.contains("no packet yet, after 6 s: ready without it channel=\"c1\""), "{log}");
     assert!(!log.contains("ready without it channel=\"c0\""), "{log}");
     appliance.signal(Signal::SIGTERM);
     appliance.finish();

@@ -54,8 +54,8 @@ fn config(folder: &TempDir) -> String {
 struct Exchange(Child);
 
 impl Exchange {
-    /// Sessions of twenty seconds each. Line B is dead in the second 25 to 40, and both lines from 44 to
-    /// 45, in the third session.
+    /// Sessions of twenty seconds each. Line B is dead in the second 45 to 60, which leaves a busy host
+    /// time to see that all is well before, and both lines from 64 to 65, in the fourth session.
     fn start(pair: &Pair) -> Self {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &pair.sender]);
@@ -63,7 +63,7 @@ impl Exchange {
         command.args(["sim", "--no-digest", "--interface", "tx0", "--date", common::DATE]);
         command.args(["--group", "239.192.12.111", "--group-b", "239.192.12.112"]);
         command.args(["--instruments", "20", "--messages", "20000", "--duration", "20"]);
-        command.args(["--sessions", "40", "--dead", "b:25-40", "--dead", "ab:44-45"]);
+        command.args(["--sessions", "40", "--dead", "b:45-60", "--dead", "ab:64-65"]);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         Self(command.spawn().unwrap())
     }
