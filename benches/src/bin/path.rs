@@ -1,5 +1,5 @@
-//! The whole path: packets a second without loss, and wire to strategy, on a veth pair with threaded
-//! NAPI.
+//! The whole path: packets a second under overload and without loss, and wire to strategy, on a veth
+//! pair.
 //!
 //! What is compared, and how, is said where it is done: `path::throughput` and `path::latency`. Here are the
 //! options, the rounds and the tables. A round measures each contestant once, each round begins with
@@ -15,11 +15,12 @@ use wirebook::housekeeping::Stop;
 use wirebook_benches::path::count::By;
 use wirebook_benches::path::latency::{self, Measured, PERCENTILES};
 use wirebook_benches::path::market::Frames;
-use wirebook_benches::path::room::Room;
+use wirebook_benches::path::live::LiveSender;
+use wirebook_benches::path::room::{Napi, Room};
 use wirebook_benches::path::sender::Tempo;
 use wirebook_benches::path::stamp::Waiting;
-use wirebook_benches::path::throughput::{self, Limit, Trial};
-use wirebook_benches::path::{CoreArguments, Cores, appliance, count, stamp};
+use wirebook_benches::path::throughput::{self, Limit, Purpose, Taken, Trial};
+use wirebook_benches::path::{CoreArguments, Cores, NapiPlace, appliance, count, stamp};
 use wirebook_benches::{Host, Spread};
 
 /// Names of the schedules.
@@ -28,14 +29,15 @@ const OWN_PACE: &str = "own pace";
 
 #[derive(Parser)]
 #[command(
-    about = "The whole path on a veth pair: throughput without loss, and latency to a strategy",
+    about = "The whole path on a veth pair: throughput, and latency to a strategy",
     args_conflicts_with_subcommands = true,
     after_help = "\
 Needs root: it makes two network namespaces and removes them. Threads share what cores there are; the
 tables say how.
 
 Examples:
-  scripts/bench path --part throughput --rounds 5
+  scripts/bench path --part throughput --napi apart
+  scripts/bench path --part throughput --without limit --messages-max 1
   scripts/bench path --part latency --rounds 5 --seconds 5
   scripts/bench path --rounds 1 --milliseconds 100 --steps 1 --tries 1 --seconds 1    a look, in a minute"
 )]
@@ -51,17 +53,26 @@ struct Arguments {
     seed: u64,
     #[command(flatten)]
     cores: CoreArguments,
-    /// How long a trial of throughput sends.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(10..))]
-    milliseconds: u64,
-    /// Packets a second beyond which the market of a trial is not made longer.
+    /// Where NAPI runs in trials of throughput; may be repeated. Absent, in each place.
+    #[arg(long)]
+    napi: Vec<NapiPlace>,
+    /// What is left out of throughput; may be repeated.
+    #[arg(long)]
+    without: Vec<Figure>,
+    /// Packets of the market, all of which are sent under overload.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..))]
-    rate_max: u64,
+    packets: u64,
+    /// The most messages of a packet; as a rule fewer are there in time to share one.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    messages_max: u16,
+    /// How long a trial at a rate sends, where the market lasts.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(10..))]
+    milliseconds: u64,
     /// Packets a second at which all are compared.
     #[arg(long, default_value_t = 100_000.0)]
     fixed_rate: f64,
     /// Trials that must lose packets until a rate counts as too high.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     tries: u32,
     /// How often the range in which a limit lies is halved.
     #[arg(long, default_value_t = 4)]
@@ -100,6 +111,14 @@ enum Part {
     Latency,
 }
 
+/// What throughput is measured in.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Figure {
+    Overload,
+    Limit,
+    FixedRate,
+}
+
 /// What this program is when it starts itself.
 #[derive(Subcommand)]
 enum Role {
@@ -132,7 +151,7 @@ fn main() -> anyhow::Result<ExitCode> {
 fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let host = Host::read();
     let stop = Stop::on_signals()?;
-    let room = Room::new()?;
+    let mut room = Room::new()?;
     room.defer_interrupts(arguments.defer_us)?;
     println!(
         "{} ({} cores, {}), Linux {}, load {}\n{}, {} profile, commit {}",
@@ -148,10 +167,10 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
     let mut run = json!({ "command": format!("scripts/bench path {command}"), "host": host });
     if arguments.part != Some(Part::Latency) {
-        run["throughput"] = throughput(arguments, &room, &stop)?;
+        run["throughput"] = throughput(arguments, &mut room, &stop)?;
     }
     if arguments.part != Some(Part::Throughput) {
-        run["latency"] = latency(arguments, &room, &stop)?;
+        run["latency"] = latency(arguments, &mut room, &stop)?;
     }
     if let Some(path) = &arguments.raw {
         fs::write(path, serde_json::to_string_pretty(&run)? + "\n")?;
@@ -164,33 +183,72 @@ fn turns(round: u32, count: usize) -> impl Iterator<Item = usize> {
     (0..count).map(move |at| (at + round as usize) % count)
 }
 
-fn throughput(arguments: &Arguments, room: &Room, stop: &Stop) -> anyhow::Result<Value> {
-    let packets = arguments.rate_max * arguments.milliseconds / 1_000;
-    let plan = throughput::Plan {
-        room,
-        cores: arguments.cores.for_throughput()?,
-        frames: &Frames::dense(arguments.seed, packets)?,
-        milliseconds: arguments.milliseconds,
-        tries: arguments.tries,
-        steps: arguments.steps,
-        idle: &arguments.idle,
-        worker_options: &arguments.worker_options,
-        stop,
+fn throughput(arguments: &Arguments, room: &mut Room, stop: &Stop) -> anyhow::Result<Value> {
+    let frames = Frames::dense(arguments.seed, arguments.packets, arguments.messages_max)?;
+    let sender = LiveSender::load(&frames)?;
+    let messages = frames.messages(frames.len()) as f64 / frames.len() as f64;
+    let places = match arguments.napi.as_slice() {
+        [] => NapiPlace::value_variants(),
+        places => places,
     };
-    room.pin_napi(plan.cores.napi)?;
+    let mut all = Vec::new();
+    for &place in places {
+        let cores = arguments.cores.for_throughput(place)?;
+        room.place_napi(match place {
+            NapiPlace::Beside => Napi::Thread(cores.napi),
+            NapiPlace::Apart => Napi::Sender,
+        })?;
+        let plan = throughput::Plan {
+            room,
+            place,
+            cores,
+            frames: &frames,
+            sender: &sender,
+            milliseconds: arguments.milliseconds,
+            tries: arguments.tries,
+            steps: arguments.steps,
+            idle: &arguments.idle,
+            worker_options: &arguments.worker_options,
+            stop,
+        };
+        println!("\nThroughput, {}: {messages:.2} messages a packet", place.words());
+        print_cores(&cores);
+        all.push(at_place(arguments, &plan)?);
+    }
+    Ok(json!({ "messages_a_packet": messages, "places": all }))
+}
+
+/// All rounds of throughput with NAPI in one place.
+fn at_place(arguments: &Arguments, plan: &throughput::Plan<'_>) -> anyhow::Result<Value> {
+    let wants = |figure| !arguments.without.contains(&figure);
     let (mut trials, mut limits) = (Vec::new(), Vec::new());
     for round in 0..arguments.rounds {
         for at in turns(round, throughput::CONTESTANTS.len()) {
-            limits.push(plan.limit(round, at, &mut trials)?);
-            trials.push(plan.trial(round, "fixed rate", at, arguments.fixed_rate)?);
+            let mut near = arguments.fixed_rate;
+            if wants(Figure::Overload) {
+                let trial = plan.trial(round, Purpose::Overload, at, None)?;
+                near = trial.taken_rate;
+                trials.push(trial);
+            }
+            if wants(Figure::Limit) {
+                limits.push(plan.limit(round, at, near, &mut trials)?);
+            }
+            if wants(Figure::FixedRate) {
+                let rate = Some(arguments.fixed_rate);
+                trials.push(plan.trial(round, Purpose::FixedRate, at, rate)?);
+            }
         }
     }
-    let messages = plan.frames.messages(plan.frames.len()) as f64 / packets as f64;
-    println!("\nThroughput: {messages:.2} messages a packet, trials of {} ms", plan.milliseconds);
-    print_cores(&plan.cores);
-    print_limits(&limits);
-    print_fixed(&trials, arguments.fixed_rate);
-    Ok(throughput::raw(&plan, &trials, &limits))
+    if wants(Figure::Overload) {
+        print_overload(&trials);
+    }
+    if wants(Figure::Limit) {
+        print_limits(&limits);
+    }
+    if wants(Figure::FixedRate) {
+        print_fixed(&trials, arguments.fixed_rate);
+    }
+    Ok(throughput::raw(plan, &trials, &limits))
 }
 
 fn print_cores(cores: &Cores) {
@@ -198,13 +256,46 @@ fn print_cores(cores: &Cores) {
     println!(
         "cores: sender {sender}, NAPI {napi}, worker {worker}, shard {shard}, strategy {strategy}"
     );
-    println!("median (min to max) of the rounds; ratios to wirebook in the same round\n");
+    println!("median (min to max) of the rounds; ratios to wirebook in the same round");
+}
+
+fn print_overload(trials: &[Trial]) {
+    let (ours, _) = throughput::CONTESTANTS[0];
+    println!(
+        "\n{:<26} {:>34} {:>22} {:>34} {:>30} {:>22}",
+        "as fast as can be sent",
+        "packets/s taken",
+        "times ours",
+        "packets/s sent",
+        "CPU ns a packet, with NAPI",
+        "of lost orders, %"
+    );
+    let all = || trials.iter().filter(|trial| trial.purpose == Purpose::Overload);
+    for (name, _) in throughput::CONTESTANTS {
+        let mine: Vec<_> = all().filter(|trial| trial.name == name).collect();
+        let ratio = |trial: &Trial| {
+            let same = all().find(|one| one.name == ours && one.round == trial.round)?;
+            Some(trial.taken_rate / same.taken_rate)
+        };
+        let unknown = |taken: &Taken| {
+            let share = taken.unknown_orders as f64 / taken.messages as f64;
+            (taken.messages > 0).then_some(share * 100.0)
+        };
+        println!(
+            "{name:<26} {:>34} {:>22} {:>34} {:>30} {:>22}",
+            spread(mine.iter().map(|trial| trial.taken_rate), 0),
+            spread(mine.iter().filter_map(|trial| ratio(trial)), 2),
+            spread(mine.iter().map(|trial| trial.rate), 0),
+            spread(mine.iter().map(|trial| trial.cpu_ns_a_packet()), 0),
+            spread(mine.iter().filter_map(|trial| unknown(&trial.taken)), 0),
+        );
+    }
 }
 
 fn print_limits(limits: &[Limit]) {
     let (ours, _) = throughput::CONTESTANTS[0];
     println!(
-        "{:<26} {:>34} {:>22} {:>30}  limited by",
+        "\n{:<26} {:>34} {:>22} {:>30}  limited by",
         "highest rate without loss", "packets/s", "times ours", "CPU ns a packet, with NAPI"
     );
     for (name, _) in throughput::CONTESTANTS {
@@ -240,11 +331,11 @@ fn print_fixed(trials: &[Trial], rate: f64) {
         "times ours",
         "lost"
     );
-    let fixed = || trials.iter().filter(|trial| trial.purpose == "fixed rate");
+    let fixed = || trials.iter().filter(|trial| trial.purpose == Purpose::FixedRate);
     for (name, _) in throughput::CONTESTANTS {
         let mine: Vec<_> = fixed().filter(|trial| trial.name == name).collect();
         let part = |of: fn(&Trial) -> u64| {
-            spread(mine.iter().map(|trial| of(trial) as f64 / trial.counted.max(1) as f64), 0)
+            spread(mine.iter().map(|trial| of(trial) as f64 / trial.taken.packets.max(1) as f64), 0)
         };
         let ratio = |trial: &Trial| {
             let same = fixed().find(|one| one.name == ours && one.round == trial.round)?;
@@ -252,7 +343,7 @@ fn print_fixed(trials: &[Trial], rate: f64) {
         };
         println!(
             "{name:<26} {:>26} {:>26} {:>26} {:>22} {:>8}",
-            part(|trial| trial.process_ns),
+            part(|trial| trial.taken.process_ns),
             part(|trial| trial.napi_ns),
             spread(mine.iter().map(|trial| trial.cpu_ns_a_packet()), 0),
             spread(mine.iter().filter_map(|trial| ratio(trial)), 2),
@@ -261,10 +352,11 @@ fn print_fixed(trials: &[Trial], rate: f64) {
     }
 }
 
-fn latency(arguments: &Arguments, room: &Room, stop: &Stop) -> anyhow::Result<Value> {
+fn latency(arguments: &Arguments, room: &mut Room, stop: &Stop) -> anyhow::Result<Value> {
     let cores = arguments.cores.for_latency()?;
     let Arguments { seed, seconds, latency_rate, speed, session_rate, .. } = *arguments;
-    let even = Frames::dense(seed, latency_rate * seconds)?;
+    room.place_napi(Napi::Thread(cores.napi))?;
+    let even = Frames::dense(seed, latency_rate * seconds, arguments.messages_max)?;
     let session = Frames::session(seed, seconds * speed, session_rate)?;
     let plan = |schedule, tempo, frames| latency::Plan {
         room,
@@ -279,7 +371,6 @@ fn latency(arguments: &Arguments, room: &Room, stop: &Stop) -> anyhow::Result<Va
         plan(EVEN, Tempo::Rate(latency_rate as f64), &even),
         plan(OWN_PACE, Tempo::Speed(speed as f64), &session),
     ];
-    room.pin_napi(cores.napi)?;
     let mut all = Vec::new();
     for round in 0..arguments.rounds {
         for plan in &plans {

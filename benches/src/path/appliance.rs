@@ -2,7 +2,7 @@
 
 use super::child::Child;
 use super::room::Room;
-use super::{Cores, GROUP, PATIENCE, cpu_ns, pin};
+use super::{Cores, GROUP, PATIENCE, cpu_ns, monotonic_ns, pin};
 use anyhow::{Context, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -52,12 +52,23 @@ pub struct Appliance {
     folder: TempDir,
 }
 
+/// How it stood when its records changed last, to [`LOOK`].
+#[derive(Clone, Copy, Debug)]
+pub struct Drained {
+    /// Its processor time.
+    pub cpu_ns: u64,
+    /// The moment, by the monotonic clock.
+    pub last_ns: u64,
+}
+
 /// What it ended with.
 pub struct Summary {
     /// Packets of the market.
     pub packets: u64,
-    /// Messages applied to books.
+    /// Messages decoded and given to their books.
     pub messages: u64,
+    /// Of these, messages about an order that no book holds: lost with a packet before.
+    pub unknown_orders: u64,
     /// All that it says.
     pub all: Value,
 }
@@ -95,23 +106,24 @@ impl Appliance {
         self.folder.path().join("socket")
     }
 
-    /// Waits until its records stand still, and gives its processor time at their last change.
+    /// Waits until its records stand still, and says when they changed last.
     ///
     /// # Errors
     /// Fails where it is gone.
-    pub fn drained(&self) -> anyhow::Result<u64> {
+    pub fn drained(&self) -> anyhow::Result<Drained> {
         let view = SegmentView::connect(&self.socket())?;
         let output = view.observe(&names::output(0))?;
         let (mut shown, mut since) = (output.shown(), Instant::now());
-        let mut used_ns = cpu_ns(self.id())?;
+        let look = || Ok(Drained { cpu_ns: cpu_ns(self.id())?, last_ns: monotonic_ns()? });
+        let mut drained: nix::Result<_> = look();
         while since.elapsed() < QUIET {
             std::thread::sleep(LOOK);
             if output.shown() != shown {
                 (shown, since) = (output.shown(), Instant::now());
-                used_ns = cpu_ns(self.id())?;
+                drained = look();
             }
         }
-        Ok(used_ns)
+        Ok(drained?)
     }
 
     /// Stops it, and gives what it says at its end.
@@ -123,8 +135,13 @@ impl Appliance {
         let log = self.log();
         let said = self.child.finish().with_context(|| log)?;
         let all: Value = serde_json::from_str(&said).context("wirebook's summary")?;
-        let count = |name: &str| all[name].as_u64().with_context(|| format!("no {name} in {all}"));
-        Ok(Summary { packets: count("packets")?, messages: count("messages")?, all })
+        let count = |found: &Value| found.as_u64().with_context(|| format!("a count in {all}"));
+        Ok(Summary {
+            packets: count(&all["packets"])?,
+            messages: count(&all["messages"])?,
+            unknown_orders: count(&all["book_counters"]["unknown_orders"])?,
+            all: all.clone(),
+        })
     }
 
     fn log(&self) -> String {
@@ -167,6 +184,8 @@ fn config(room: &Room, cores: &Cores, setting: &Setting<'_>, socket: &Path) -> S
          {shards}\
          [[channel]]\nname = \"market\"\nprotocol = \"itch50\"\nworker = \"w0\"\n\
          date = \"2026-01-05\"\n\
-         line = [{{ name = \"A\", interface = \"{interface}\", group = \"{group}\", port = {port} }}]\n"
+         line = [{{ name = \"A\", interface = \"{interface}\", group = \"{group}\", port = {port} }}]\n\
+         # There is no other line to wait for, and no server to ask.\n\
+         recovery = {{ reorder_wait_us = 1 }}\n"
     )
 }

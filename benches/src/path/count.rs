@@ -7,7 +7,7 @@
 
 use super::child::Parent;
 use super::room::ADDRESS;
-use super::{GROUP, pin};
+use super::{GROUP, monotonic_ns, pin};
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use nix::errno::Errno;
@@ -49,6 +49,8 @@ pub enum By {
 pub struct Counted {
     /// Packets of the market.
     pub packets: u64,
+    /// When the last of them were taken, by the monotonic clock.
+    pub last_ns: u64,
 }
 
 /// Counts on an interface of this namespace until the parent asks.
@@ -72,16 +74,18 @@ fn xdp(interface: &str) -> anyhow::Result<()> {
     let (mut receiver, _) = Receiver::open(&[interface.socket_config(0)])?;
     interface.serve(&receiver)?;
     let parent = Parent::ready()?;
-    let mut packets = 0;
+    let mut counted = Counted::default();
     loop {
         let taken = receiver.poll_batch(BATCH_MAX, |packet| {
-            packets += u64::from(packet.payload().is_some());
+            counted.packets += u64::from(packet.payload().is_some());
         });
-        if taken == 0 && !receiver.wait(QUIET)? && parent.asks() {
+        if taken > 0 {
+            counted.last_ns = monotonic_ns()?;
+        } else if !receiver.wait(QUIET)? && parent.asks() {
             break;
         }
     }
-    parent.tell(&Counted { packets })
+    parent.tell(&counted)
 }
 
 fn udp() -> anyhow::Result<()> {
@@ -89,18 +93,21 @@ fn udp() -> anyhow::Result<()> {
     let parent = Parent::ready()?;
     let mut headers = MultiHeaders::<SockaddrIn>::preallocate(DATAGRAMS, None);
     let mut buffers = vec![[0u8; 2_048]; DATAGRAMS];
-    let mut packets = 0;
+    let mut counted = Counted::default();
     loop {
         let mut slices: Vec<_> = buffers.iter_mut().map(|one| [IoSliceMut::new(one)]).collect();
         let flags = MsgFlags::MSG_WAITFORONE;
         match recvmmsg(socket.as_raw_fd(), &mut headers, &mut slices, flags, None) {
-            Ok(received) => packets += received.count() as u64,
+            Ok(received) => {
+                counted.packets += received.count() as u64;
+                counted.last_ns = monotonic_ns()?;
+            }
             Err(Errno::EAGAIN) if parent.asks() => break,
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(error) => return Err(error).context("recvmmsg"),
         }
     }
-    parent.tell(&Counted { packets })
+    parent.tell(&counted)
 }
 
 /// A UDP socket in the group, with a receive buffer like the appliance's, which waits [`QUIET`].
@@ -120,10 +127,14 @@ fn packet(interface: &str) -> anyhow::Result<()> {
     capture
         .filter(&format!("udp and dst host {} and dst port {}", GROUP.ip(), GROUP.port()), true)?;
     let parent = Parent::ready()?;
-    let mut packets = 0;
+    let mut counted = Counted::default();
     let quiet = PollTimeout::try_from(QUIET)?;
     loop {
-        capture.dispatch(None, |_| packets += 1)?;
+        let before = counted.packets;
+        capture.dispatch(None, |_| counted.packets += 1)?;
+        if counted.packets > before {
+            counted.last_ns = monotonic_ns()?;
+        }
         let mut waiting = [PollFd::new(capture.as_fd(), PollFlags::POLLIN)];
         let came = match poll(&mut waiting, quiet) {
             Ok(ready) => ready > 0,
@@ -134,5 +145,5 @@ fn packet(interface: &str) -> anyhow::Result<()> {
             break;
         }
     }
-    parent.tell(&Counted { packets })
+    parent.tell(&counted)
 }

@@ -194,7 +194,6 @@ impl Plan<'_> {
     }
 
     fn send(&self) -> anyhow::Result<Sent> {
-        let packets = self.frames.len();
-        send(self.room, self.cores.sender, self.frames, packets, self.tempo, self.stop)
+        send(self.room, self.cores.sender, self.frames, self.tempo, self.stop)
     }
 }

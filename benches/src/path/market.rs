@@ -26,14 +26,15 @@ struct Frame {
 }
 
 impl Frames {
-    /// The first packets of a market in which messages follow each other closely.
+    /// The first packets of a market in which messages follow each other closely, at most
+    /// `messages_max` in one packet.
     ///
     /// # Errors
     /// Fails where so few packets are no market.
-    pub fn dense(seed: u64, packets: u64) -> anyhow::Result<Self> {
-        let messages = (packets * MESSAGES_A_PACKET_MAX).max(10_000);
+    pub fn dense(seed: u64, packets: u64, messages_max: u16) -> anyhow::Result<Self> {
+        let messages = (packets * MESSAGES_A_PACKET_MAX.min(messages_max.into())).max(10_000);
         let duration_ns = messages * MESSAGE_GAP_NS;
-        let frames = Self::of(seed, messages, duration_ns, packets)?;
+        let frames = Self::of(seed, messages, duration_ns, packets, messages_max)?;
         let found = frames.len() as u64;
         ensure!(found == packets, "expected a market of {packets} packets, found {found}");
         Ok(frames)
@@ -44,10 +45,18 @@ impl Frames {
     /// # Errors
     /// Fails where there are too few messages for a session.
     pub fn session(seed: u64, seconds: u64, messages_a_second: u64) -> anyhow::Result<Self> {
-        Self::of(seed, seconds * messages_a_second, seconds * NS_PER_SECOND, u64::MAX)
+        let messages_max = PacketConfig::default().messages_max;
+        let duration_ns = seconds * NS_PER_SECOND;
+        Self::of(seed, seconds * messages_a_second, duration_ns, u64::MAX, messages_max)
     }
 
-    fn of(seed: u64, messages: u64, duration_ns: u64, packets: u64) -> anyhow::Result<Self> {
+    fn of(
+        seed: u64,
+        messages: u64,
+        duration_ns: u64,
+        packets: u64,
+        messages_max: u16,
+    ) -> anyhow::Result<Self> {
         let config = MarketConfig {
             seed,
             instruments: INSTRUMENTS,
@@ -58,7 +67,8 @@ impl Frames {
         let line = Line::new(GROUP);
         let mut frames = Self { bytes: Vec::new(), frames: Vec::new() };
         let mut frame = Vec::new();
-        for packet in Packets::new(Market::new(config)?, PacketConfig::default()) {
+        let packing = PacketConfig { messages_max, ..PacketConfig::default() };
+        for packet in Packets::new(Market::new(config)?, packing) {
             if frames.frames.len() as u64 == packets {
                 break;
             }
@@ -115,7 +125,7 @@ mod tests {
 
     #[test]
     fn frames_hold_the_sequences_they_name() -> anyhow::Result<()> {
-        let frames = Frames::dense(7, 3_000)?;
+        let frames = Frames::dense(7, 3_000, 64)?;
         let mut next = 1;
         for ((first, end), bytes) in frames.sequences().zip(frames.iter()) {
             // Ethernet, IPv4 and UDP headers, then MoldUDP64's session, sequence and count.

@@ -1,18 +1,19 @@
 //! The whole path on a veth pair: a sender, a wire with threaded NAPI, and who receives.
 //!
 //! Arrives: which contestants, which cores, which market. Leaves: for each contestant and round, how
-//! many packets a second it takes without loss and what a packet costs ([`throughput`]), or how late
+//! many packets a second it takes and what a packet costs ([`throughput`]), or how late
 //! a strategy sees a packet ([`latency`]). Each contestant is a process of its own, so its processor
 //! time is the kernel's count and not ours; the appliance is `wirebook run` as it is.
 //!
-//! Top-down: [`room`] makes the namespaces and the wire, [`market`] the frames, [`sender`] sends them,
-//! [`child`] starts processes in the room, of which [`count`], [`stamp`] and [`appliance`] are the
+//! Top-down: [`room`] makes the namespaces and the wire, [`market`] the frames, [`live`] and [`sender`]
+//! send them, [`child`] starts processes in the room, of which [`count`], [`stamp`] and [`appliance`] are the
 //! insides.
 
 pub mod appliance;
 pub mod child;
 pub mod count;
 pub mod latency;
+pub mod live;
 pub mod market;
 pub mod room;
 pub mod sender;
@@ -20,7 +21,7 @@ pub mod stamp;
 pub mod throughput;
 
 use anyhow::{Context, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
@@ -40,8 +41,8 @@ pub struct CoreArguments {
     /// Core of the sender [default: the first].
     #[arg(long)]
     pub sender_core: Option<usize>,
-    /// Core of the receiving interface's NAPI thread [default: the next; for latency with fewer than five
-    /// cores, the sender's].
+    /// Core of the receiving interface's NAPI thread in trials of latency [default: the next; with fewer
+    /// than five cores, the sender's].
     #[arg(long)]
     pub napi_core: Option<usize>,
     /// Core of the worker, and of a contestant that has one thread [default: the
@@ -54,6 +55,26 @@ pub struct CoreArguments {
     /// Core of the strategy [default: the next].
     #[arg(long)]
     pub strategy_core: Option<usize>,
+}
+
+/// Where NAPI runs in trials of throughput.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum NapiPlace {
+    /// In a kernel thread on the receiver's core, which pays for all of receiving.
+    Beside,
+    /// On the sender's core, in a softirq: the receiver has its core for itself.
+    Apart,
+}
+
+impl NapiPlace {
+    /// In a table's words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Beside => "NAPI beside the receiver",
+            Self::Apart => "NAPI on the sender's core",
+        }
+    }
 }
 
 /// The cores as they are used.
@@ -72,12 +93,17 @@ pub struct Cores {
 }
 
 impl CoreArguments {
-    /// The cores for throughput: receiving costs the sender's core nothing, NAPI included.
+    /// The cores for throughput, NAPI where `place` says.
     ///
     /// # Errors
     /// As `CoreArguments::in_turn`.
-    pub fn for_throughput(&self) -> anyhow::Result<Cores> {
-        self.in_turn(|_| [0, 1, 2, 3, 4])
+    pub fn for_throughput(&self, place: NapiPlace) -> anyhow::Result<Cores> {
+        let cores = self.in_turn(|_| [0, 0, 1, 2, 3])?;
+        let napi = match place {
+            NapiPlace::Beside => cores.worker,
+            NapiPlace::Apart => cores.sender,
+        };
+        Ok(Cores { napi, ..cores })
     }
 
     /// The cores for latency: where they are fewer than threads, NAPI runs on the sender's, which it

@@ -4,13 +4,12 @@
 //! and the NAPI thread of the receiving interface. It takes CAP_SYS_ADMIN and CAP_NET_ADMIN, `ip` and
 //! `ethtool`. The machine's own interfaces are not touched.
 //!
-//! **Threaded NAPI.** A veth interface receives by NAPI where it has an XDP program, or where GRO is on
-//! and its peer does no TSO (`veth_gro_requested`, `veth_skb_is_eligible_for_gro` in
-//! drivers/net/veth.c); else in the backlog of the *sender's* core. So that is how the wire is set up
-//! for all contestants. `threaded` moves what NAPI does into a kernel thread
-//! (Documentation/networking/napi.rst), which is pinned: receiving costs the sender nothing.
+//! **NAPI.** A veth interface receives by NAPI where it has an XDP program, or where GRO is on and its
+//! peer does no TSO (`veth_gro_requested`, `veth_skb_is_eligible_for_gro` in drivers/net/veth.c); else
+//! in the backlog of the *sender's* core. So that is how the wire is set up for all contestants. NAPI
+//! runs where [`Napi`] says.
 
-use super::{PATIENCE, pin};
+use super::{PATIENCE, cpu_ns, pin};
 use anyhow::{Context, bail, ensure};
 use nix::sched::{CloneFlags, setns};
 use std::fs::{self, File};
@@ -30,8 +29,19 @@ pub struct Room {
     pub tx: String,
     /// The interface on which is received.
     pub rx: String,
-    /// The NAPI thread of `rx`.
-    pub napi: u32,
+    /// The NAPI thread of `rx`, where NAPI has one.
+    pub napi: Option<u32>,
+    /// The kernel's number for `tx`, in its namespace.
+    pub tx_index: u32,
+}
+
+/// Where the receiving interface's NAPI runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Napi {
+    /// In a kernel thread (`threaded`, Documentation/networking/napi.rst) on this core.
+    Thread(usize),
+    /// Where the sender runs, between its batches: a softirq, as veth has it by default.
+    Sender,
 }
 
 impl Room {
@@ -51,22 +61,52 @@ impl Room {
             receiver: format!("wbp-receiver-{id}"),
             tx: format!("wb{id}t"),
             rx: format!("wb{id}r"),
-            napi: 0,
+            napi: None,
+            tx_index: 0,
         };
         // From here on a failure drops the room, which removes what is there.
         ip(&["netns", "add", &room.exchange])?;
         ip(&["netns", "add", &room.receiver])?;
         room.lay_wire()?;
-        room.napi = room.thread_napi()?;
         Ok(room)
     }
 
-    /// Lets the NAPI thread run on this core alone.
+    /// Lets NAPI run there alone.
     ///
     /// # Errors
-    /// sched_setaffinity(2)'s.
-    pub fn pin_napi(&self, core: usize) -> anyhow::Result<()> {
-        pin(self.napi, &[core]).context("the NAPI thread")
+    /// Fails where the kernel has no threaded NAPI, and with sched_setaffinity(2)'s.
+    pub fn place_napi(&mut self, napi: Napi) -> anyhow::Result<()> {
+        let threaded = u8::from(napi != Napi::Sender);
+        shell(&self.receiver, &format!("echo {threaded} > /sys/class/net/{}/threaded", self.rx))?;
+        self.napi = match napi {
+            Napi::Thread(core) => {
+                let thread = self.napi_thread()?;
+                pin(thread, &[core]).context("the NAPI thread")?;
+                Some(thread)
+            }
+            Napi::Sender => None,
+        };
+        Ok(())
+    }
+
+    /// Processor time of the NAPI thread; 0 where there is none.
+    ///
+    /// # Errors
+    /// Fails where it is gone.
+    pub fn napi_ns(&self) -> nix::Result<u64> {
+        self.napi.map_or(Ok(0), cpu_ns)
+    }
+
+    /// XDP frames that the wire's ring had no room for, so far (`xdp_xmit_errors`).
+    ///
+    /// # Errors
+    /// Fails where ethtool does.
+    pub fn refused(&self) -> anyhow::Result<u64> {
+        let counters = ip(&["netns", "exec", &self.exchange, "ethtool", "-S", &self.tx])?;
+        let mut lines = counters.lines().filter_map(|line| line.trim().split_once(": "));
+        let found = lines.find(|(name, _)| *name == "tx_queue_0_xdp_xmit_errors");
+        let (_, count) = found.with_context(|| format!("no count of errors in {counters}"))?;
+        Ok(count.parse()?)
     }
 
     /// Lets the receiving interface put interrupts off for so long after it was polled, so that NAPI
@@ -80,7 +120,7 @@ impl Room {
         let line = format!(
             "echo {defer} > {place}/napi_defer_hard_irqs; echo {flush_ns} > {place}/gro_flush_timeout"
         );
-        shell(&self.receiver, &format!("set -e; {line}"))
+        shell(&self.receiver, &format!("set -e; {line}")).map(drop)
     }
 
     /// A command that runs in the receiver's namespace, with that namespace's `/sys`.
@@ -99,7 +139,7 @@ impl Room {
         Ok(setns(namespace, CloneFlags::CLONE_NEWNET)?)
     }
 
-    fn lay_wire(&self) -> anyhow::Result<()> {
+    fn lay_wire(&mut self) -> anyhow::Result<()> {
         for namespace in [&self.exchange, &self.receiver] {
             // The kernel's own IPv6 chatter would be counted.
             let file = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
@@ -135,15 +175,16 @@ impl Room {
         // The exchange's address is not of this subnet: ordinary sockets must take it too.
         let line =
             format!("for i in all {rx}; do echo 0 > /proc/sys/net/ipv4/conf/$i/rp_filter; done");
-        shell(receiver, &line)
-    }
-
-    /// Turns threaded NAPI on and gives the id of its thread.
-    fn thread_napi(&self) -> anyhow::Result<u32> {
-        let Self { exchange, receiver, tx, rx, .. } = self;
+        shell(receiver, &line)?;
         ip(&["netns", "exec", exchange, "ethtool", "-K", tx, "tso", "off"])?;
         ip(&["netns", "exec", receiver, "ethtool", "-K", rx, "gro", "on"])?;
-        shell(receiver, &format!("echo 1 > /sys/class/net/{rx}/threaded"))?;
+        let index = shell(exchange, &format!("cat /sys/class/net/{tx}/ifindex"))?;
+        self.tx_index = index.trim().parse().with_context(|| format!("a number, not {index}"))?;
+        Ok(())
+    }
+
+    /// The id of the NAPI thread, which comes with `threaded`.
+    fn napi_thread(&self) -> anyhow::Result<u32> {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             if let Some(id) = napi_thread(&self.rx)? {
@@ -181,20 +222,17 @@ fn napi_thread(interface: &str) -> anyhow::Result<Option<u32>> {
 }
 
 /// Runs a line of shell in a namespace.
-fn shell(namespace: &str, line: &str) -> anyhow::Result<()> {
+fn shell(namespace: &str, line: &str) -> anyhow::Result<String> {
     ip(&["netns", "exec", namespace, "sh", "-c", line])
 }
 
-fn ip(arguments: &[&str]) -> anyhow::Result<()> {
-    run("ip", arguments)
-}
-
-fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
-    let output = Command::new(program)
+/// Runs `ip`, and gives what it says.
+fn ip(arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new("ip")
         .args(arguments)
         .output()
-        .with_context(|| format!("{program}: packages iproute2 and ethtool are needed"))?;
+        .context("ip: packages iproute2 and ethtool are needed")?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program} {}: {}", arguments.join(" "), said.trim());
-    Ok(())
+    ensure!(output.status.success(), "ip {}: {}", arguments.join(" "), said.trim());
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

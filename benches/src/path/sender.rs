@@ -1,8 +1,7 @@
-//! The sender: frames onto the wire at their times, open loop.
+//! The sender of latencies: frames onto the wire at their times, open loop.
 //!
-//! Arrives: frames, and a pace. Leaves: the frames on the wire by AF_XDP, which is the fastest way
-//! onto a veth pair that `wirebook sim` has: a frame that is due alone leaves alone, late ones leave up
-//! to 32 in one system call. [`Tempo`] says what a frame that is late does to those after it. Counts
+//! Arrives: frames, and a pace. Leaves: the frames on the wire by AF_XDP, the way of `wirebook sim`: a
+//! frame that is due alone leaves alone and at once, late ones leave up to 32 in one system call. Counts
 //! frames that the interface refused, because NAPI had no time to empty its ring of 256.
 
 use super::market::Frames;
@@ -17,9 +16,6 @@ use wirebook::housekeeping::Stop;
 /// Between opening the socket and the first frame.
 const LEAD: Duration = Duration::from_millis(20);
 
-/// Frames that leave in one system call at most.
-const BATCH: f64 = 32.0;
-
 /// When each frame is due.
 #[derive(Clone, Copy, Debug)]
 pub enum Tempo {
@@ -27,9 +23,6 @@ pub enum Tempo {
     Rate(f64),
     /// So many times as fast as the session; what is late is sent at once.
     Speed(f64),
-    /// So many packets a second, evenly; those after one that is late are due later. So a stall of the
-    /// sender makes no burst, which would be lost on a receiver that takes the rate.
-    Steady(f64),
 }
 
 /// What was sent.
@@ -49,16 +42,8 @@ pub struct Sent {
 impl Tempo {
     fn pace(self) -> Pace {
         match self {
-            Self::Rate(rate) | Self::Steady(rate) => Pace::rate(rate),
+            Self::Rate(rate) => Pace::rate(rate),
             Self::Speed(factor) => Pace::factor(factor),
-        }
-    }
-
-    /// Later than this a frame delays those after it.
-    fn patience_ns(self) -> u64 {
-        match self {
-            Self::Rate(_) | Self::Speed(_) => u64::MAX,
-            Self::Steady(rate) => (BATCH / rate * 1e9) as u64,
         }
     }
 
@@ -76,7 +61,7 @@ impl Sent {
     }
 }
 
-/// Sends the first `packets` frames from a thread of its own on `core`.
+/// Sends all frames from a thread of its own on `core`.
 ///
 /// # Errors
 /// Fails where the interface takes nothing, and where the run is to stop.
@@ -84,7 +69,6 @@ pub fn send(
     room: &Room,
     core: usize,
     frames: &Frames,
-    packets: usize,
     tempo: Tempo,
     stop: &Stop,
 ) -> anyhow::Result<Sent> {
@@ -93,7 +77,7 @@ pub fn send(
             pin(0, &[core])?;
             room.enter_exchange()?;
             let outlet = Outlet::open(&room.tx, SendBy::Xdp, Vec::new())?;
-            play(outlet, frames, packets, tempo, stop)
+            play(outlet, frames, tempo, stop)
         });
         sending.join()
     });
@@ -106,23 +90,17 @@ pub fn send(
 fn play(
     mut outlet: Outlet,
     frames: &Frames,
-    packets: usize,
     tempo: Tempo,
     stop: &Stop,
 ) -> anyhow::Result<Sent> {
     std::thread::sleep(LEAD);
     let (mut pace, began_ns) = started(tempo)?;
-    let patience_ns = tempo.patience_ns();
-    let (mut sent, mut shift_ns) = (0, 0);
-    for (frame, offset_ns) in frames.iter().zip(frames.offsets_ns()).take(packets) {
-        let due_ns = pace.schedule_ns(offset_ns) + shift_ns;
+    let mut sent = 0;
+    for (frame, offset_ns) in frames.iter().zip(frames.offsets_ns()) {
+        let due_ns = pace.schedule_ns(offset_ns);
         if pace.is_early(due_ns) {
             outlet.flush()?;
             pace.wait_until(due_ns, || stop.is_set());
-        }
-        let late_ns = pace.elapsed_ns().saturating_sub(due_ns);
-        if late_ns > patience_ns {
-            shift_ns += late_ns;
         }
         if stop.is_set() {
             bail!("stopped");

@@ -1,32 +1,37 @@
-//! Packets a second without loss, and what a packet costs.
+//! Packets a second that a receiver takes, and what a packet costs.
 //!
-//! A *trial* starts a receiver anew, sends the first packets of the market at one rate, waits until
-//! nothing comes any more, and counts: lost is sent minus counted, to the packet. The *limit* of a
-//! receiver is the highest rate at which a trial loses nothing: the rate is doubled until trials fail,
-//! then the range between is halved, by its logarithm. A rate counts as failed after several trials in
-//! a row, because a stall of the host fills the wire's ring of 256 whoever receives. Where a trial
-//! loses nothing and the sender itself was late in each of them, the limit is the sender's and says so.
+//! A *trial* starts a receiver anew, sends the first packets of the market, waits until nothing comes
+//! any more, and counts: lost is sent minus counted, to the packet. Under *overload* they are sent as
+//! fast as the sender can, and the figure is what the receiver counted, from the first packet's time to
+//! its last's. The *limit* of a receiver is the highest rate at which a trial loses nothing: the rate is
+//! halved from what it took under overload, or doubled, until trials hold and fail, then the range
+//! between is halved, by its logarithm. A rate counts as failed after several trials in a row, because a
+//! stall of the host fills the wire's ring of 256 whoever receives. Where a trial loses nothing and the
+//! sender itself was late in each of them, the limit is the sender's and says so.
 //!
-//! **Whose time it is.** The receiving process's processor time, and beside it that of the NAPI thread,
-//! in which the kernel runs the XDP program or its IP stack. Not in either: interrupts, and what the
-//! kernel does on the sender's side of the wire, which is the same for all.
+//! **Whose time it is.** The receiving process's processor time, and beside it that of the NAPI thread
+//! where there is one, in which the kernel runs the XDP program or its IP stack. Not in either:
+//! interrupts, and what the kernel does on the sender's side of the wire, which is the same for all.
+//!
+//! **What the appliance counts** is a packet whose messages have been given to their books. Where it
+//! loses packets, it has nobody to ask for them: its books are stale from then on, go on with what
+//! comes, and meet messages about orders that were lost, which are counted beside.
 
 use super::appliance::{Appliance, Handlers, Setting};
 use super::child::Child;
 use super::count::{By, Counted};
+use super::live::LiveSender;
 use super::market::Frames;
 use super::room::Room;
-use super::sender::{Sent, Tempo, send};
-use super::{Cores, cpu_ns};
+use super::sender::Sent;
+use super::{Cores, NapiPlace, cpu_ns};
 use anyhow::ensure;
 use serde::Serialize;
 use serde_json::{Value, json};
 use wirebook::housekeeping::Stop;
 
-/// A rate that any receiver takes.
-const RATE_MIN: f64 = 25_000.0;
-/// How often that is halved for one which does not.
-const HALVINGS: u32 = 4;
+/// A receiver that does not hold this rate has no limit.
+const RATE_MIN: f64 = 10_000.0;
 /// Later than this share of the time, the sender is late.
 const LATE_SHARE: f64 = 0.02;
 /// And by more than this.
@@ -54,11 +59,15 @@ pub const CONTESTANTS: [(&str, Contestant); 5] = [
 pub struct Plan<'a> {
     /// Where.
     pub room: &'a Room,
+    /// Where NAPI is.
+    pub place: NapiPlace,
     /// Who runs where.
     pub cores: Cores,
     /// What is sent.
     pub frames: &'a Frames,
-    /// How long a trial sends, where the market lasts.
+    /// Who sends it.
+    pub sender: &'a LiveSender,
+    /// How long a trial at a rate sends, where the market lasts.
     pub milliseconds: u64,
     /// How often a rate is tried until it counts as failed.
     pub tries: u32,
@@ -77,26 +86,56 @@ pub struct Plan<'a> {
 pub struct Trial {
     /// Which round.
     pub round: u32,
-    /// What it is for: `limit` or `fixed rate`.
-    pub purpose: &'static str,
+    /// Where NAPI was.
+    pub place: NapiPlace,
+    /// What it is for.
+    pub purpose: Purpose,
     /// Who.
     pub name: &'static str,
-    /// Packets a second that were asked for.
-    pub wanted_rate: f64,
+    /// Packets a second that were asked for; none, as many as can be.
+    pub wanted_rate: Option<f64>,
     /// Packets a second that were sent.
     pub rate: f64,
     /// What was sent.
     pub sent: Sent,
     /// Whether the sender was late.
     pub is_late: bool,
-    /// Packets that the receiver counted.
-    pub counted: u64,
+    /// What the receiver came to.
+    pub taken: Taken,
+    /// Packets that it counted a second, from the first one's time to its last one's.
+    pub taken_rate: f64,
     /// Sent minus counted.
     pub lost: u64,
-    /// Processor time of the receiving process.
-    pub process_ns: u64,
     /// Processor time of the NAPI thread.
     pub napi_ns: u64,
+}
+
+/// What a trial is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// To find what a receiver takes when there is more.
+    Overload,
+    /// To find its limit without loss.
+    Limit,
+    /// To compare all at the same rate.
+    FixedRate,
+}
+
+/// What a receiver came to.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Taken {
+    /// Packets that it counted.
+    pub packets: u64,
+    /// When the last of them were taken.
+    #[serde(skip)]
+    pub last_ns: u64,
+    /// Its process's processor time.
+    pub process_ns: u64,
+    /// Of the appliance: messages given to books.
+    pub messages: u64,
+    /// Of those, messages about an order that was lost.
+    pub unknown_orders: u64,
     /// What the appliance says of it.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub summary: Value,
@@ -107,6 +146,8 @@ pub struct Trial {
 pub struct Limit {
     /// Which round.
     pub round: u32,
+    /// Where NAPI was.
+    pub place: NapiPlace,
     /// Who.
     pub name: &'static str,
     /// The trial at that rate; none where each trial lost packets.
@@ -118,22 +159,27 @@ pub struct Limit {
 impl Trial {
     /// Nanoseconds of processor time a packet, of process and NAPI thread together.
     pub fn cpu_ns_a_packet(&self) -> f64 {
-        (self.process_ns + self.napi_ns) as f64 / self.counted.max(1) as f64
+        (self.taken.process_ns + self.napi_ns) as f64 / self.taken.packets.max(1) as f64
     }
 }
 
 impl Plan<'_> {
-    /// Finds a receiver's limit, and adds the trials to `trials`.
+    /// Finds a receiver's limit, from a rate that may be near it, and adds the trials to `trials`.
     ///
     /// # Errors
     /// Fails where a receiver or the sender does.
-    pub fn limit(&self, round: u32, at: usize, trials: &mut Vec<Trial>) -> anyhow::Result<Limit> {
+    pub fn limit(
+        &self,
+        round: u32,
+        at: usize,
+        near: f64,
+        trials: &mut Vec<Trial>,
+    ) -> anyhow::Result<Limit> {
         let (name, _) = CONTESTANTS[at];
-        let mut limit = Limit { round, name, best: None, is_senders: false };
-        let (mut rate, mut failed, mut steps) = (RATE_MIN, None, 0);
+        let mut limit = Limit { round, place: self.place, name, best: None, is_senders: false };
+        let (mut rate, mut failed, mut steps) = (near, None, 0);
         loop {
-            let held = self.held(round, at, rate, trials)?;
-            match held {
+            match self.held(round, at, rate, trials)? {
                 Some(trial) => {
                     limit.is_senders = trial.is_late;
                     limit.best = Some(trial);
@@ -148,9 +194,7 @@ impl Plan<'_> {
                     steps += 1;
                     (held * failed).sqrt()
                 }
-                (None, Some(failed)) if failed > RATE_MIN / f64::from(1 << HALVINGS) => {
-                    failed / 2.0
-                }
+                (None, Some(failed)) if failed > RATE_MIN => failed / 2.0,
                 _ => break,
             };
         }
@@ -168,7 +212,7 @@ impl Plan<'_> {
     ) -> anyhow::Result<Option<Trial>> {
         let mut late: Option<Trial> = None;
         for _ in 0..self.tries {
-            let trial = self.trial(round, "limit", at, rate)?;
+            let trial = self.trial(round, Purpose::Limit, at, Some(rate))?;
             trials.push(trial.clone());
             if trial.lost == 0 && !trial.is_late {
                 return Ok(Some(trial));
@@ -180,40 +224,42 @@ impl Plan<'_> {
         Ok(late)
     }
 
-    /// Sends at this rate to a receiver that was started for it.
+    /// Sends at this rate, or as fast as can be, to a receiver that was started for it.
     ///
     /// # Errors
     /// Fails where the receiver or the sender does.
     pub fn trial(
         &self,
         round: u32,
-        purpose: &'static str,
+        purpose: Purpose,
         at: usize,
-        rate: f64,
+        rate: Option<f64>,
     ) -> anyhow::Result<Trial> {
         let (name, contestant) = CONTESTANTS[at];
-        let wanted = (rate * self.milliseconds as f64 / 1e3) as usize;
-        let packets = wanted.clamp(1, self.frames.len());
-        let napi_before = cpu_ns(self.room.napi)?;
-        let (sent, process_ns, counted, summary) = match contestant {
+        let all = self.frames.len();
+        let wanted = |rate: f64| (rate * self.milliseconds as f64 / 1e3) as usize;
+        let packets = rate.map_or(all, |rate| wanted(rate).clamp(1, all));
+        let napi_before_ns = self.room.napi_ns()?;
+        let (sent, taken) = match contestant {
             Contestant::Wirebook(handlers) => self.to_wirebook(handlers, packets, rate)?,
             Contestant::Counter(by) => self.to_counter(by, packets, rate)?,
         };
-        let planned_ns = packets as f64 * 1e9 / rate;
+        let planned_ns = rate.map_or(f64::INFINITY, |rate| packets as f64 * 1e9 / rate);
         let late_ns = sent.elapsed_ns as f64 - planned_ns;
+        let took_ns = taken.last_ns.saturating_sub(sent.began_ns).max(1);
         Ok(Trial {
             round,
+            place: self.place,
             purpose,
             name,
             wanted_rate: rate,
             rate: sent.rate(),
             is_late: late_ns > LATE_NS && late_ns > planned_ns * LATE_SHARE,
-            counted,
-            lost: sent.packets.saturating_sub(counted),
-            process_ns,
-            napi_ns: cpu_ns(self.room.napi)? - napi_before,
+            taken_rate: taken.packets as f64 * 1e9 / took_ns as f64,
+            lost: sent.packets.saturating_sub(taken.packets),
+            napi_ns: self.room.napi_ns()? - napi_before_ns,
             sent,
-            summary,
+            taken,
         })
     }
 
@@ -221,8 +267,8 @@ impl Plan<'_> {
         &self,
         by: By,
         packets: usize,
-        rate: f64,
-    ) -> anyhow::Result<(Sent, u64, u64, Value)> {
+        rate: Option<f64>,
+    ) -> anyhow::Result<(Sent, Taken)> {
         let by = clap::ValueEnum::to_possible_value(&by)
             .map_or_else(String::new, |value| value.get_name().to_owned());
         let core = self.cores.worker.to_string();
@@ -230,18 +276,18 @@ impl Plan<'_> {
         let mut child = Child::start(self.room, &words)?;
         let before_ns = cpu_ns(child.id())?;
         let sent = self.send(packets, rate)?;
-        let Counted { packets } = child.ask()?;
+        let Counted { packets, last_ns } = child.ask()?;
         let process_ns = cpu_ns(child.id())? - before_ns;
         child.finish()?;
-        Ok((sent, process_ns, packets, Value::Null))
+        Ok((sent, Taken { packets, last_ns, process_ns, ..Taken::default() }))
     }
 
     fn to_wirebook(
         &self,
         handlers: Handlers,
         packets: usize,
-        rate: f64,
-    ) -> anyhow::Result<(Sent, u64, u64, Value)> {
+        rate: Option<f64>,
+    ) -> anyhow::Result<(Sent, Taken)> {
         let setting = Setting {
             source: "xdp",
             handlers,
@@ -252,7 +298,7 @@ impl Plan<'_> {
         let appliance = Appliance::start(self.room, &self.cores, &setting)?;
         let before_ns = cpu_ns(appliance.id())?;
         let sent = self.send(packets, rate)?;
-        let process_ns = appliance.drained()? - before_ns;
+        let drained = appliance.drained()?;
         let summary = appliance.finish()?;
         if summary.packets == sent.packets {
             let (found, expected) = (summary.messages, self.frames.messages(packets));
@@ -260,7 +306,6 @@ impl Plan<'_> {
         }
         let all = &summary.all;
         let kept = [
-            "messages",
             "records",
             "digest",
             "gaps",
@@ -268,22 +313,32 @@ impl Plan<'_> {
             "nic_drops",
             "backpressure",
             "latency",
+            "threads",
         ];
         let told = kept.into_iter().map(|name| (name.to_owned(), all[name].clone())).collect();
-        Ok((sent, process_ns, summary.packets, Value::Object(told)))
+        let taken = Taken {
+            packets: summary.packets,
+            last_ns: drained.last_ns,
+            process_ns: drained.cpu_ns - before_ns,
+            messages: summary.messages,
+            unknown_orders: summary.unknown_orders,
+            summary: Value::Object(told),
+        };
+        Ok((sent, taken))
     }
 
-    fn send(&self, packets: usize, rate: f64) -> anyhow::Result<Sent> {
-        send(self.room, self.cores.sender, self.frames, packets, Tempo::Steady(rate), self.stop)
+    fn send(&self, packets: usize, rate: Option<f64>) -> anyhow::Result<Sent> {
+        self.sender.send(self.room, self.cores.sender, packets, rate, self.stop)
     }
 }
 
-/// What is kept of a run.
+/// What is kept of the rounds with NAPI in one place.
 pub fn raw(plan: &Plan<'_>, trials: &[Trial], limits: &[Limit]) -> Value {
     let packets = plan.frames.len();
     json!({
-        "cores": plan.cores, "milliseconds": plan.milliseconds, "tries": plan.tries,
-        "idle": plan.idle, "worker_options": plan.worker_options, "packets": packets,
-        "messages": plan.frames.messages(packets), "limits": limits, "trials": trials,
+        "napi": plan.place, "cores": plan.cores, "milliseconds": plan.milliseconds,
+        "tries": plan.tries, "idle": plan.idle, "worker_options": plan.worker_options,
+        "packets": packets, "messages": plan.frames.messages(packets), "limits": limits,
+        "trials": trials,
     })
 }
