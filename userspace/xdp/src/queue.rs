@@ -18,6 +18,9 @@ use crate::bind::{Bound, Direction};
 use crate::frames::Frames;
 use crate::{BATCH_MAX, SocketConfig, SocketReport, XdpError};
 
+/// Packets between the one that is decoded and the one that is brought near.
+const AHEAD: usize = 4;
+
 /// One socket and its memory.
 #[derive(Debug)]
 pub(crate) struct Queue {
@@ -71,7 +74,12 @@ impl Queue {
         // SAFETY: this RX ring was made with the UMEM in `frames`; what it says
         // about frames is checked below, one by one.
         let received = unsafe { self.rx.consume(&mut self.batch[..room]) };
-        for descriptor in &self.batch[..received] {
+        let batch = &self.batch[..received];
+        batch.iter().take(AHEAD).for_each(|first| self.frames.prefetch(first));
+        for (at, descriptor) in batch.iter().enumerate() {
+            if let Some(ahead) = batch.get(at + AHEAD) {
+                self.frames.prefetch(ahead);
+            }
             if !self.frames.take_back(descriptor) {
                 self.bad_descriptors += 1;
                 continue;
