@@ -12,6 +12,45 @@ use wirebook_model::UnixNanos;
 /// The longest cycle is told of this time and of the one before: longer than tools take from look to look.
 const WINDOW_NS: u64 = 10_000_000_000;
 
+/// What a cycle found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing to do.
+    Nothing,
+    /// Something, and nothing waits behind it.
+    Some,
+    /// As much as a cycle takes: more waits behind it.
+    More,
+}
+
+impl Found {
+    /// What was found where a cycle takes `most` at a time.
+    #[inline]
+    pub fn of(taken: usize, most: usize) -> Self {
+        match taken {
+            0 => Self::Nothing,
+            _ if taken < most => Self::Some,
+            _ => Self::More,
+        }
+    }
+
+    /// True where there was something.
+    #[inline]
+    pub fn any(self) -> bool {
+        self != Self::Nothing
+    }
+
+    /// What two looks found together.
+    #[inline]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::More, _) | (_, Self::More) => Self::More,
+            (Self::Nothing, Self::Nothing) => Self::Nothing,
+            _ => Self::Some,
+        }
+    }
+}
+
 /// What a thread's cycles were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CycleCounters {

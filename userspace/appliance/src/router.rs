@@ -13,6 +13,7 @@
 //! Promises: nothing is dropped. Where a mailbox is full the worker waits for its shard, and the
 //! mailbox counts the backpressure.
 
+use crate::cycles::Found;
 use crate::intervals::Intervals;
 use std::time::Duration;
 use wirebook_model::{ALL_INSTRUMENTS, Event, EventHeader, EventSink, Packet, VenueEvent};
@@ -24,7 +25,7 @@ pub trait Mailbox {
 
     /// Ends a cycle of the worker, in which it found something or nothing: the time for what a shard
     /// does that shares the worker's thread.
-    fn end_cycle(&mut self, _found: bool) {}
+    fn end_cycle(&mut self, _found: Found) {}
 
     /// The longest that the worker may sleep.
     fn patience(&self) -> Duration {
@@ -85,7 +86,7 @@ impl<M: Mailbox> Router<M> {
 
     /// Ends a cycle of the worker.
     #[inline]
-    pub fn end_cycle(&mut self, found: bool) {
+    pub fn end_cycle(&mut self, found: Found) {
         for addressed in &mut self.mailboxes {
             addressed.mailbox.end_cycle(found);
         }

@@ -7,12 +7,14 @@
 
 use crate::clock;
 use crate::config::{Config, Source as SourceKind, WorkerConfig};
+use crate::cycles::Found;
 use crate::recorder::PacketWriter;
 use crate::router::Mailbox;
 use crate::worker::Worker;
 use derive_more::AddAssign;
 use serde::Serialize;
 use std::time::Duration;
+use wirebook_model::UnixNanos;
 use wirebook_telemetry::StageHistogram;
 use wirebook_xdp::{BATCH_MAX, KernelStatistics, Receiver, UdpOptions, UdpReceiver, UdpStatistics};
 
@@ -125,18 +127,21 @@ impl Source {
         }
     }
 
-    /// Takes what has arrived, at most one batch a socket; true where there was something.
+    /// Takes what has arrived, at most one batch a socket; says how much, and when the last packet was
+    /// begun with.
     #[inline]
     pub fn poll<M: Mailbox>(
         &mut self,
         worker: &mut Worker<M>,
         latency: &mut StageHistogram,
         mut packets: Option<&mut PacketWriter>,
-    ) -> bool {
-        match self {
+    ) -> (Found, UnixNanos) {
+        let mut last = 0;
+        let taken = match self {
             Self::Xdp(receiver) => {
-                let taken = receiver.poll_batch(BATCH_MAX, |packet| {
+                receiver.poll_batch(BATCH_MAX, |packet| {
                     let ts_worker = clock::now();
+                    last = ts_worker;
                     if let Some(packets) = &mut packets {
                         let ts_recv = packet.steered.as_ref().map_or(ts_worker, |s| s.ts_ns);
                         packets.frame(packet.bytes, ts_recv);
@@ -149,22 +154,22 @@ impl Source {
                         // The driver carries no metadata: our own parser and our own clock.
                         _ => worker.frame(packet.bytes, ts_worker, ts_worker),
                     }
-                });
-                taken > 0
+                })
             }
             Self::Socket(receiver) => {
-                let taken = receiver.poll_batch(BATCH_MAX, |packet| {
+                receiver.poll_batch(BATCH_MAX, |packet| {
                     let ts_worker = clock::now();
+                    last = ts_worker;
                     let ts_recv = if packet.ts_ns == 0 { ts_worker } else { packet.ts_ns };
                     if let Some(packets) = &mut packets {
                         packets.payload(packet.line, packet.bytes, ts_recv);
                     }
                     latency.record(ts_worker.saturating_sub(ts_recv));
                     worker.payload(packet.line, packet.bytes, ts_recv, ts_worker);
-                });
-                taken > 0
+                })
             }
-        }
+        };
+        (Found::of(taken, BATCH_MAX), last)
     }
 
     /// Sleeps until a packet comes, or for a moment that is no longer than `at_most`.

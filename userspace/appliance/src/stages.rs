@@ -8,7 +8,7 @@
 
 use crate::clock;
 use crate::config::Idle;
-use crate::cycles::Cycles;
+use crate::cycles::{Cycles, Found};
 use crate::handover::Taker;
 use crate::idle::{Waiter, nap};
 use crate::incidents::IncidentSender;
@@ -151,12 +151,14 @@ impl<M: Mailbox> WorkerStage<M> {
         let mut until_clock = CYCLES_A_CLOCK;
         while !stop.load(Ordering::Relaxed) {
             self.progress.cycle();
-            let mut found = self.poll();
-            let now = clock::now();
-            found |= self.worker.tick(now);
-            self.cycles.end(found, now);
+            let (taken, last) = self.poll();
+            // Where packets came, one of them is as recent as a look at the clock.
+            let now = if taken.any() { last } else { clock::now() };
+            let found = if self.worker.tick(now) { taken.and(Found::Some) } else { taken };
             self.probes.worker.answer(|| self.sample());
             self.worker.end_cycle(found);
+            let found = found.any();
+            self.cycles.end(found, now);
             self.change(found);
             if !found {
                 self.wire_to_worker.hand_over();
@@ -176,9 +178,9 @@ impl<M: Mailbox> WorkerStage<M> {
             }
         }
         for _ in 0..LAST_POLLS {
-            let found = self.poll();
+            let (found, _) = self.poll();
             self.worker.end_cycle(found);
-            if !found {
+            if !found.any() {
                 return;
             }
         }
@@ -209,7 +211,7 @@ impl<M: Mailbox> WorkerStage<M> {
     }
 
     #[inline]
-    fn poll(&mut self) -> bool {
+    fn poll(&mut self) -> (Found, UnixNanos) {
         self.source.poll(&mut self.worker, &mut self.wire_to_worker, self.packets.as_mut())
     }
 }
@@ -305,6 +307,11 @@ impl BookSink for ShardSink {
     }
 }
 
+/// Turns that the board may be behind its records while more waits than a turn takes. A book's cell is
+/// nine cache lines, written whole, so one that changes again and again in a burst is cheaper shown once; and
+/// who reads the board then waits for what is in front of the thread anyway.
+const UNSHOWN_TURNS_MAX: u32 = 3;
+
 /// Most events that a shard takes out of a mailbox at a time: enough to look ahead over.
 const BATCH_EVENTS: usize = 64;
 
@@ -317,12 +324,15 @@ pub struct Batch {
     packet_began: Option<UnixNanos>,
     /// When the last packet was published.
     published_at: UnixNanos,
+    /// Turns since the board showed what changed.
+    unshown_turns: u32,
 }
 
 impl Default for Batch {
     fn default() -> Self {
         let events = Vec::with_capacity(BATCH_EVENTS);
-        Self { events, applied: 0, bad_slots: 0, packet_began: None, published_at: 0 }
+        let (packet_began, published_at, unshown_turns) = (None, 0, 0);
+        Self { events, applied: 0, bad_slots: 0, packet_began, published_at, unshown_turns }
     }
 }
 
@@ -410,6 +420,7 @@ impl<S: Output> ShardStage<S> {
                 Ok(found) => found,
                 Err(_) => self.recover(),
             };
+            let found = found.any();
             let now = if found { self.batch.published_at } else { clock::now() };
             self.cycles.end(found, now);
             self.tend(found);
@@ -455,12 +466,12 @@ impl<S: Output> ShardStage<S> {
 
     /// Goes on after a panic; the events not applied yet still lie in the batch and in their mailbox.
     #[cold]
-    fn recover(&mut self) -> bool {
+    fn recover(&mut self) -> Found {
         self.shard.tend(clock::now());
         if let Err(error) = self.shard.recover() {
             panic!("a shard that fell cannot be made anew: {error}");
         }
-        true
+        Found::Some
     }
 
     #[cold]
@@ -488,27 +499,33 @@ impl<S: Output> ShardStage<S> {
         }
     }
 
-    fn take_turns(&mut self) -> bool {
+    fn take_turns(&mut self) -> Found {
         self.shard.resume();
-        let mut found = !self.batch.left().is_empty();
+        let mut found = Found::of(self.batch.left().len(), BATCH_EVENTS + 1);
         self.apply_batch();
         for mailbox in 0..self.mailboxes.len() {
-            found |= self.turn(mailbox);
+            found = found.and(self.turn(mailbox));
         }
         self.show(found);
         found
     }
 
-    /// Shows what has changed; also where nothing was found, as a book may have fallen.
+    /// Shows what has changed; also where nothing was found, as a book may have fallen. While more waits
+    /// than a turn takes, a book that changes in each of some turns is shown once.
     #[inline]
-    fn show(&mut self, found: bool) {
-        self.show_changed();
-        if found && let Some(waker) = &self.waker {
+    fn show(&mut self, found: Found) {
+        if found == Found::More && self.batch.unshown_turns < UNSHOWN_TURNS_MAX {
+            self.batch.unshown_turns += 1;
+        } else {
+            self.batch.unshown_turns = 0;
+            self.show_changed();
+        }
+        if found.any() && let Some(waker) = &self.waker {
             waker.wake();
         }
     }
 
-    fn turn(&mut self, mailbox: usize) -> bool {
+    fn turn(&mut self, mailbox: usize) -> Found {
         // A panic may have left the time of another mailbox's packet.
         self.batch.packet_began = None;
         let mut taken = 0;
@@ -521,7 +538,7 @@ impl<S: Output> ShardStage<S> {
             self.apply_batch();
         }
         self.end_packet();
-        taken > 0
+        Found::of(taken, EVENTS_A_TURN)
     }
 
     /// Applies what is left of the batch: all of it, but behind a panic.

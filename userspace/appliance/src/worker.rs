@@ -7,6 +7,7 @@
 //! Promises: no packet byte is copied, nothing is allocated, and no input panics. Counts, in
 //! [`WorkerCounters`], what each packet turned out to be.
 
+use crate::cycles::Found;
 use crate::lines::{ChannelSpec, Lines};
 use crate::recovery::link::WorkerEnd;
 use crate::repair::{Demand, Demands, demands};
@@ -212,7 +213,7 @@ impl<M: Mailbox> Worker<M> {
     /// Ends a cycle, in which something was found or nothing: what a shard on this thread has
     /// collected is applied.
     #[inline]
-    pub fn end_cycle(&mut self, found: bool) {
+    pub fn end_cycle(&mut self, found: Found) {
         self.outputs.router.end_cycle(found);
     }
 

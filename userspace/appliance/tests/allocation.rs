@@ -9,6 +9,7 @@ use common::{SimulatedMarket, data};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use wirebook::config::{Config, Idle};
+use wirebook::cycles::Found;
 use wirebook::handover::handover;
 use wirebook::incidents::incidents;
 use wirebook::lines::{ChannelSpec, Lines};
@@ -277,7 +278,7 @@ fn inline(protocol: Protocol, frames: &Frames, messages: u64) {
     let mut worker = Worker::new(lines(protocol), LIMITS.instruments, router).unwrap();
     let (first, rest) = frames.split_first().unwrap();
     worker.frame(&first.1, first.0, 0);
-    worker.end_cycle(true);
+    worker.end_cycle(Found::Some);
     taken(&mut output, &mut recorded);
     let records = without_allocation("the worker with its books", || {
         let mut records = 0;
@@ -286,7 +287,7 @@ fn inline(protocol: Protocol, frames: &Frames, messages: u64) {
             packets.frame(frame, *ts_recv);
             sample.ask();
             worker.frame(frame, *ts_recv, ts_worker);
-            worker.end_cycle(true);
+            worker.end_cycle(Found::Some);
             records += taken(&mut output, &mut recorded);
         }
         records

@@ -6,6 +6,7 @@
 //! that book and not the worker.
 
 use super::{BATCH_EVENTS, Output, ShardStage};
+use crate::cycles::Found;
 use crate::router::Mailbox;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -24,11 +25,11 @@ impl<S: Output> Mailbox for ShardStage<S> {
     }
 
     #[inline]
-    fn end_cycle(&mut self, found: bool) {
+    fn end_cycle(&mut self, found: Found) {
         self.apply_collected();
         self.end_packet();
         self.show(found);
-        self.tend(found);
+        self.tend(found.any());
     }
 
     fn patience(&self) -> Duration {

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use wirebook::config::Idle;
+use wirebook::cycles::Found;
 use wirebook::handover::handover;
 use wirebook::incidents::incidents;
 use wirebook::lines::{ChannelSpec, Lines};
@@ -132,7 +133,7 @@ impl Path {
             }
             Self::Inline(worker) => {
                 worker.tick(now);
-                worker.end_cycle(false);
+                worker.end_cycle(Found::Nothing);
             }
         }
     }
