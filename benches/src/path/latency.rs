@@ -40,15 +40,18 @@ pub enum Contestant {
 pub enum Pace {
     /// They spin; where cores are shared, they let each other run.
     Spins,
+    /// The appliance spins; the strategy sleeps and is woken.
+    Wakes,
     /// They sleep in the kernel.
     Blocks,
 }
 
 /// All, ours first.
-pub const CONTESTANTS: [(&str, Contestant); 8] = [
+pub const CONTESTANTS: [(&str, Contestant); 9] = [
     ("wirebook, AF_XDP, spins", Contestant::Wirebook("xdp", Handlers::Shards, Pace::Spins)),
     ("wirebook, AF_XDP, sleeps", Contestant::Wirebook("xdp", Handlers::Shards, Pace::Blocks)),
     ("wirebook, inline, spins", Contestant::Wirebook("xdp", Handlers::Inline, Pace::Spins)),
+    ("wirebook, inline, wakes", Contestant::Wirebook("xdp", Handlers::Inline, Pace::Wakes)),
     ("wirebook, inline, sleeps", Contestant::Wirebook("xdp", Handlers::Inline, Pace::Blocks)),
     ("wirebook, UDP, spins", Contestant::Wirebook("socket", Handlers::Shards, Pace::Spins)),
     ("wirebook, UDP, sleeps", Contestant::Wirebook("socket", Handlers::Shards, Pace::Blocks)),
@@ -150,16 +153,19 @@ impl Plan<'_> {
         pace: Pace,
         file: &str,
     ) -> anyhow::Result<(Sent, u64, u64)> {
+        let is_alone = |core| self.cores.is_alone(core, handlers);
+        let spins = if is_alone(self.cores.worker) { "spin" } else { "spin-then-yield" };
         let (idle, waiting) = match pace {
-            Pace::Spins if self.cores.are_apart() => ("spin", Waiting::Spin),
-            Pace::Spins => ("spin-then-yield", Waiting::Yield),
+            Pace::Spins if is_alone(self.cores.strategy) => (spins, Waiting::Spin),
+            Pace::Spins => (spins, Waiting::Yield),
+            Pace::Wakes => (spins, Waiting::Block),
             Pace::Blocks => ("poll", Waiting::Block),
         };
         let setting = Setting {
             source,
             handlers,
             idle,
-            wakes_readers: pace == Pace::Blocks,
+            wakes_readers: pace != Pace::Spins,
             worker_options: self.worker_options,
         };
         let appliance = Appliance::start(self.room, &self.cores, &setting)?;

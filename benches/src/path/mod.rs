@@ -21,6 +21,7 @@ pub mod stamp;
 pub mod throughput;
 
 use anyhow::{Context, ensure};
+use appliance::Handlers;
 use clap::{Args, ValueEnum};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
@@ -45,14 +46,13 @@ pub struct CoreArguments {
     /// than five cores, the sender's].
     #[arg(long)]
     pub napi_core: Option<usize>,
-    /// Core of the worker, and of a contestant that has one thread [default: the
-    /// next].
+    /// Core of the worker, and of a contestant that has one thread [default: the next].
     #[arg(long)]
     pub worker_core: Option<usize>,
-    /// Core of the shard [default: the next].
+    /// Core of the shard [default: the next; with fewer than five cores, the worker's].
     #[arg(long)]
     pub shard_core: Option<usize>,
-    /// Core of the strategy [default: the next].
+    /// Core of the strategy [default: the next; with two cores, the sender's].
     #[arg(long)]
     pub strategy_core: Option<usize>,
 }
@@ -106,13 +106,18 @@ impl CoreArguments {
         Ok(Cores { napi, ..cores })
     }
 
-    /// The cores for latency: where they are fewer than threads, NAPI runs on the sender's, which it
-    /// never keeps waiting, and not on one on which a receiver spins.
+    /// The cores for latency. Where they are fewer than threads, worker and shard share one, so that a
+    /// receiver of one thread has it for itself; NAPI is on the sender's, which yields while it waits; and
+    /// so is a strategy that finds no other.
     ///
     /// # Errors
     /// As `CoreArguments::in_turn`.
     pub fn for_latency(&self) -> anyhow::Result<Cores> {
-        self.in_turn(|cores| if cores < 5 { [0, 0, 1, 2, 3] } else { [0, 1, 2, 3, 4] })
+        self.in_turn(|cores| match cores {
+            0..3 => [0, 0, 1, 1, 0],
+            3..5 => [0, 0, 1, 1, 2],
+            _ => [0, 1, 2, 3, 4],
+        })
     }
 
     /// The cores that were named, and for the others those at these places; where there are too few,
@@ -144,11 +149,13 @@ impl Cores {
         cores
     }
 
-    /// True where each hot thread has a core that no other has.
-    pub fn are_apart(&self) -> bool {
-        let mut cores = [self.sender, self.napi, self.worker, self.shard, self.strategy];
-        cores.sort_unstable();
-        cores.windows(2).all(|pair| pair[0] != pair[1])
+    /// True where nobody else is on this core, of those who are there beside an appliance with these
+    /// handlers.
+    pub fn is_alone(&self, core: usize, handlers: Handlers) -> bool {
+        let Self { sender, napi, worker, shard, strategy } = *self;
+        let shard = (handlers == Handlers::Shards).then_some(shard);
+        let all = [sender, napi, worker, strategy].into_iter().chain(shard);
+        all.filter(|other| *other == core).count() == 1
     }
 }
 

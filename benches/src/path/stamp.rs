@@ -27,7 +27,7 @@ use wirebook_wire::{PacketKind, Transport, TransportPacket};
 pub enum Waiting {
     /// It never sleeps.
     Spin,
-    /// It spins for a moment and then lets others of its core run.
+    /// It looks once and then lets others of its core run.
     Yield,
     /// It sleeps in the kernel.
     Block,
@@ -91,16 +91,13 @@ pub fn records(
 ) -> anyhow::Result<()> {
     pin(0, &[core])?;
     let session = Session::connect(appliance)?;
-    let wait = match waiting {
-        Waiting::Spin => Wait::Spin,
-        Waiting::Yield => Wait::SpinThenYield,
-        Waiting::Block => Wait::Sleep,
-    };
+    let wait = if waiting == Waiting::Block { Wait::Sleep } else { Wait::Spin };
     let mut records = session.records()?.waiting(wait);
     let (mut times, mut stamped) = (Times::new(messages), Stamped::default());
     let parent = Parent::ready()?;
     loop {
-        match records.next(QUIET) {
+        let next = if waiting == Waiting::Yield { records.poll() } else { records.next(QUIET) };
+        match next {
             Next::Record(read) => {
                 if let Some(record) = read.record.get::<MboMsg>() {
                     times.note(record.sequence.into(), monotonic_ns()?);
@@ -109,6 +106,7 @@ pub fn records(
             }
             Next::Overrun { missed_slots, .. } => stamped.missed_slots += missed_slots,
             Next::Nothing | Next::WriterGone if parent.asks() => break,
+            Next::Nothing if waiting == Waiting::Yield => std::thread::yield_now(),
             Next::Nothing | Next::WriterGone => {}
         }
     }
