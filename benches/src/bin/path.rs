@@ -14,8 +14,8 @@ use std::process::ExitCode;
 use wirebook::housekeeping::Stop;
 use wirebook_benches::path::count::By;
 use wirebook_benches::path::latency::{self, Measured, PERCENTILES};
-use wirebook_benches::path::market::Frames;
 use wirebook_benches::path::live::LiveSender;
+use wirebook_benches::path::market::Frames;
 use wirebook_benches::path::room::{Napi, Room};
 use wirebook_benches::path::sender::Tempo;
 use wirebook_benches::path::stamp::Waiting;
@@ -77,9 +77,10 @@ struct Arguments {
     /// How often the range in which a limit lies is halved.
     #[arg(long, default_value_t = 4)]
     steps: u32,
-    /// How the appliance's threads wait in trials of throughput: spin, spin-then-yield or poll.
-    #[arg(long, default_value = "poll")]
-    idle: String,
+    /// How the appliance's threads wait in trials of throughput: spin, spin-then-yield, poll or
+    /// sleep [default: sleep where they share a core, NAPI included, else poll].
+    #[arg(long)]
+    idle: Option<String>,
     /// More lines for the appliance's worker (TOML).
     #[arg(long, default_value = "")]
     worker_options: String,
@@ -207,7 +208,7 @@ fn throughput(arguments: &Arguments, room: &mut Room, stop: &Stop) -> anyhow::Re
             milliseconds: arguments.milliseconds,
             tries: arguments.tries,
             steps: arguments.steps,
-            idle: &arguments.idle,
+            idle: arguments.idle.as_deref(),
             worker_options: &arguments.worker_options,
             stop,
         };

@@ -29,7 +29,7 @@ pub struct Setting<'a> {
     pub source: &'a str,
     /// Where the books are.
     pub handlers: Handlers,
-    /// `spin`, `spin-then-yield` or `poll`, of worker and shard.
+    /// `spin`, `spin-then-yield`, `poll` or `sleep`, of worker and shard.
     pub idle: &'a str,
     /// Whether readers that sleep are woken.
     pub wakes_readers: bool,

@@ -98,7 +98,7 @@ impl CoreArguments {
     /// # Errors
     /// As `CoreArguments::in_turn`.
     pub fn for_throughput(&self, place: NapiPlace) -> anyhow::Result<Cores> {
-        let cores = self.in_turn(|_| [0, 0, 1, 2, 3])?;
+        let cores = self.in_turn(|_| [0, 0, 1, 2, 0])?;
         let napi = match place {
             NapiPlace::Beside => cores.worker,
             NapiPlace::Apart => cores.sender,

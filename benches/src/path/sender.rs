@@ -88,12 +88,7 @@ pub fn send(
     }
 }
 
-fn play(
-    mut outlet: Outlet,
-    frames: &Frames,
-    tempo: Tempo,
-    stop: &Stop,
-) -> anyhow::Result<Sent> {
+fn play(mut outlet: Outlet, frames: &Frames, tempo: Tempo, stop: &Stop) -> anyhow::Result<Sent> {
     std::thread::sleep(LEAD);
     let (mut pace, began_ns) = started(tempo)?;
     let mut sent = 0;

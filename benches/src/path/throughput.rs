@@ -73,8 +73,8 @@ pub struct Plan<'a> {
     pub tries: u32,
     /// How often the range of a limit is halved.
     pub steps: u32,
-    /// How the appliance waits.
-    pub idle: &'a str,
+    /// How the appliance waits; absent, as [`Plan::idle`] has it.
+    pub idle: Option<&'a str>,
     /// More lines for the appliance's worker.
     pub worker_options: &'a str,
     /// Whether it is over.
@@ -291,7 +291,7 @@ impl Plan<'_> {
         let setting = Setting {
             source: "xdp",
             handlers,
-            idle: self.idle,
+            idle: self.idle(handlers),
             wakes_readers: false,
             worker_options: self.worker_options,
         };
@@ -325,6 +325,12 @@ impl Plan<'_> {
             summary: Value::Object(told),
         };
         Ok((sent, taken))
+    }
+
+    /// Who shares a core sleeps as soon as there is nothing, so that the others get on.
+    fn idle(&self, handlers: Handlers) -> &str {
+        let is_alone = self.cores.is_alone(self.cores.worker, handlers);
+        self.idle.unwrap_or(if is_alone { "poll" } else { "sleep" })
     }
 
     fn send(&self, packets: usize, rate: Option<f64>) -> anyhow::Result<Sent> {

@@ -9,8 +9,9 @@ use wirebook_model::UnixNanos;
 /// Now, by the host's real-time clock; read through the vDSO, without a system call.
 #[inline]
 pub fn now() -> UnixNanos {
-    clock_gettime(ClockId::CLOCK_REALTIME)
-        .map_or(0, |now| now.tv_sec().cast_unsigned() * 1_000_000_000 + now.tv_nsec().cast_unsigned())
+    clock_gettime(ClockId::CLOCK_REALTIME).map_or(0, |now| {
+        now.tv_sec().cast_unsigned() * 1_000_000_000 + now.tv_nsec().cast_unsigned()
+    })
 }
 
 /// Midnight of the venue's day, for venues whose times count from it.

@@ -194,8 +194,11 @@ pub enum Idle {
     /// Spins for a while, then yields to other threads of its core.
     #[default]
     SpinThenYield,
-    /// Sleeps in `poll` until a packet comes (workers), or for a moment (shards).
+    /// Spins for a while, then sleeps: in `poll` until a packet comes (workers), or for a moment
+    /// (shards).
     Poll,
+    /// Sleeps so at once: where NAPI or other threads share its core.
+    Sleep,
 }
 
 /// Where a worker's packets come from.

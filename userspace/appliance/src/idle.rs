@@ -9,7 +9,7 @@ use std::time::Duration;
 /// the kernel's time slice.
 const SPIN_CYCLES: u32 = 5_000;
 
-/// How long a shard in `poll` mode sleeps: the worst delay that it adds to an event.
+/// How long a shard in `poll` and `sleep` mode sleeps: the worst delay that it adds to an event.
 const NAP: Duration = Duration::from_micros(50);
 
 /// Counts empty cycles of one thread and waits as its configuration says.
@@ -36,6 +36,10 @@ impl Waiter {
         self.empty_cycles = self.empty_cycles.saturating_add(1);
         match self.idle {
             Idle::Spin => std::hint::spin_loop(),
+            Idle::Sleep => {
+                sleep();
+                return true;
+            }
             _ if self.empty_cycles < SPIN_CYCLES => std::hint::spin_loop(),
             Idle::SpinThenYield => {
                 std::thread::yield_now();

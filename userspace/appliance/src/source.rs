@@ -156,18 +156,16 @@ impl Source {
                     }
                 })
             }
-            Self::Socket(receiver) => {
-                receiver.poll_batch(BATCH_MAX, |packet| {
-                    let ts_worker = clock::now();
-                    last = ts_worker;
-                    let ts_recv = if packet.ts_ns == 0 { ts_worker } else { packet.ts_ns };
-                    if let Some(packets) = &mut packets {
-                        packets.payload(packet.line, packet.bytes, ts_recv);
-                    }
-                    latency.record(ts_worker.saturating_sub(ts_recv));
-                    worker.payload(packet.line, packet.bytes, ts_recv, ts_worker);
-                })
-            }
+            Self::Socket(receiver) => receiver.poll_batch(BATCH_MAX, |packet| {
+                let ts_worker = clock::now();
+                last = ts_worker;
+                let ts_recv = if packet.ts_ns == 0 { ts_worker } else { packet.ts_ns };
+                if let Some(packets) = &mut packets {
+                    packets.payload(packet.line, packet.bytes, ts_recv);
+                }
+                latency.record(ts_worker.saturating_sub(ts_recv));
+                worker.payload(packet.line, packet.bytes, ts_recv, ts_worker);
+            }),
         };
         (Found::of(taken, BATCH_MAX), last)
     }

@@ -520,7 +520,9 @@ impl<S: Output> ShardStage<S> {
             self.batch.unshown_turns = 0;
             self.show_changed();
         }
-        if found.any() && let Some(waker) = &self.waker {
+        if found.any()
+            && let Some(waker) = &self.waker
+        {
             waker.wake();
         }
     }

@@ -3,7 +3,7 @@
 //! Arrives: a configuration. Leaves: cores, queues, lines and hugepages as plain values.
 
 use super::{CpuSet, HUGEPAGE_BYTES};
-use crate::config::{Config, HugePagesConfig, Source};
+use crate::config::{Config, HugePagesConfig, Idle, Source};
 use crate::topology;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -87,12 +87,12 @@ impl Needs {
         self.interfaces.iter().find(|(name, _)| name == interface).map(|(_, queues)| queues)
     }
 
-    fn add_thread(&mut self, name: String, core: Option<usize>, idle: crate::config::Idle) {
+    fn add_thread(&mut self, name: String, core: Option<usize>, idle: Idle) {
         match core {
             None => self.unpinned.push(name),
             Some(core) => {
                 self.cores.0.insert(core);
-                if idle != crate::config::Idle::Poll {
+                if matches!(idle, Idle::Spin | Idle::SpinThenYield) {
                     self.spinning.0.insert(core);
                 }
             }
