@@ -4,7 +4,7 @@
 //! (see the `words` module), or 112 for a [`Definition`] or an [`Imbalance`]. An event names only what
 //! the venue named: a delete has no price, a replace no side. The book completes it.
 
-use crate::{Symbol, UnixNanos};
+use crate::{PackedEvent, Symbol, UnixNanos};
 use dbn::Side;
 
 /// Whether a book can be trusted, shown in every record and on every surface.
@@ -343,6 +343,21 @@ pub struct Imbalance {
 pub trait EventSink {
     /// Takes one event.
     fn event(&mut self, event: &Event);
+
+    /// Takes one event as words: for those who only pass it on, it is not worth a look at what it is.
+    #[inline]
+    fn packed(&mut self, event: &PackedEvent) {
+        self.event(&event.into());
+    }
+
+    /// Takes events as words, one after the other: where the next one goes need not be looked up anew
+    /// for each.
+    #[inline]
+    fn packed_all(&mut self, events: &mut impl Iterator<Item = PackedEvent>) {
+        for event in events {
+            self.packed(&event);
+        }
+    }
 }
 
 impl EventSink for Vec<Event> {

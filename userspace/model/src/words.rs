@@ -11,6 +11,9 @@
 //! | 1 | 0–63 | venue sequence |
 //! | 2 | 0–63 | `ts_event` |
 //! | 3.. | | the body, as each arm of `encode` writes it |
+//!
+//! An event about one order has its id in word 3, then price, size, and the other id: a new order's or
+//! a match number. A word that such an event has no field for is zero.
 
 use crate::{
     BookState, Definition, Event, EventHeader, Imbalance, Packet, Statistic, Status, Symbol,
@@ -52,8 +55,10 @@ pub struct BadEvent {
     pub count: usize,
 }
 
+/// What an event is, as word 0 says it.
+#[derive(Clone, Copy)]
 #[repr(u8)]
-enum Kind {
+pub(crate) enum Kind {
     Packet = 1,
     State,
     Clear,
@@ -164,7 +169,7 @@ impl VenueEvent {
                 (Kind::Execute, u8::from(printable))
             }
             Self::Reduce { order_id, size } => {
-                put(body, [order_id, u64::from(size)]);
+                put(body, [order_id, 0, u64::from(size)]);
                 (Kind::Reduce, 0)
             }
             Self::Delete { order_id } => {
@@ -236,7 +241,7 @@ impl VenueEvent {
                 match_id: d,
                 printable: detail != 0,
             },
-            Kind::Reduce => Self::Reduce { order_id: a, size: b as u32 },
+            Kind::Reduce => Self::Reduce { order_id: a, size: c as u32 },
             Kind::Delete => Self::Delete { order_id: a },
             Kind::Replace => {
                 Self::Replace { order_id: a, price: b as i64, size: c as u32, new_order_id: d }

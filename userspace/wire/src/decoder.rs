@@ -25,6 +25,53 @@ pub enum Decoded {
     OverLimit,
 }
 
+/// What became of messages that were decoded one after the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Run {
+    /// Messages, but for one that is malformed.
+    pub messages: u64,
+    /// Those of them whose type is not in the specification.
+    pub unknown: u64,
+    /// Those of them that were dropped for a limit.
+    pub over_limit: u64,
+    /// The message after them is malformed, and ended the run.
+    pub malformed: bool,
+}
+
+impl Run {
+    /// Decodes until a message is malformed.
+    #[inline]
+    fn of<'m>(
+        messages: impl Iterator<Item = &'m [u8]>,
+        sequence: u64,
+        mut decode: impl FnMut(&'m [u8], u64) -> Decoded,
+    ) -> Self {
+        let mut run = Self::default();
+        for (sequence, message) in (sequence..).zip(messages) {
+            if run.ends_with(decode(message, sequence)) {
+                break;
+            }
+        }
+        run
+    }
+
+    #[inline]
+    pub(crate) fn ends_with(&mut self, decoded: Decoded) -> bool {
+        match decoded {
+            Decoded::Known => {}
+            Decoded::Unknown => self.unknown += 1,
+            Decoded::OverLimit => self.over_limit += 1,
+            Decoded::Malformed => {
+                self.malformed = true;
+                return true;
+            }
+        }
+        self.messages += 1;
+        false
+    }
+}
+
 /// What a decoder may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -102,6 +149,26 @@ impl Decoder {
             Self::Itch50(decoder) => decoder.decode(message, sequence, out),
             Self::IexDeep(decoder) => decoder.decode(message, sequence, out),
             Self::IexTops(decoder) => decoder.decode(message, sequence, out),
+        }
+    }
+
+    /// Gives the events of `messages`, which are numbered from `sequence` on, to `out`, until one of
+    /// them is malformed: a packet's loop has one look at the protocol.
+    #[inline]
+    pub fn decode_run<'m>(
+        &mut self,
+        messages: impl Iterator<Item = &'m [u8]>,
+        sequence: u64,
+        out: &mut impl EventSink,
+    ) -> Run {
+        match self {
+            Self::Itch50(decoder) => decoder.decode_run(messages, sequence, out),
+            Self::IexDeep(decoder) => Run::of(messages, sequence, |message, sequence| {
+                decoder.decode(message, sequence, out)
+            }),
+            Self::IexTops(decoder) => Run::of(messages, sequence, |message, sequence| {
+                decoder.decode(message, sequence, out)
+            }),
         }
     }
 

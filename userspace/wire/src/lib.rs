@@ -50,7 +50,7 @@ pub mod moldudp64;
 pub mod soupbintcp;
 
 pub use datagram::{Datagram, NotSteered};
-pub use decoder::{Decoded, Decoder, DecoderCounters, Limits};
+pub use decoder::{Decoded, Decoder, DecoderCounters, Limits, Run};
 pub use field::{Code, FieldVisitor, FlagBit, Price4, Price8, SignedPrice4, Text, U48};
 pub use message::{MessageError, MessageView};
 pub use protocol::{Protocol, UnknownProtocol};

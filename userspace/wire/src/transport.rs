@@ -191,12 +191,10 @@ impl<'a> Iterator for Blocks<'a> {
         if self.missing > 0
             && let Some((prefix, rest)) = self.rest.split_first_chunk()
         {
-            let length = if self.little_endian {
-                u16::from_le_bytes(*prefix)
-            } else {
-                u16::from_be_bytes(*prefix)
-            };
-            if let Some((block, rest)) = rest.split_at_checked(usize::from(length)) {
+            let [low, high] = if self.little_endian { *prefix } else { [prefix[1], prefix[0]] };
+            // Where the next block begins waits for this length: one byte of it is there sooner than two.
+            let length = if high == 0 { usize::from(low) } else { long(low, high) };
+            if let Some((block, rest)) = rest.split_at_checked(length) {
                 self.rest = rest;
                 self.missing -= 1;
                 return Some(Ok(block));
@@ -207,6 +205,13 @@ impl<'a> Iterator for Blocks<'a> {
 }
 
 impl std::iter::FusedIterator for Blocks<'_> {}
+
+/// The length of a block of 256 bytes or more, which no message about an order has.
+#[cold]
+#[inline(never)]
+fn long(low: u8, high: u8) -> usize {
+    usize::from(u16::from_le_bytes([low, high]))
+}
 
 #[cfg(test)]
 mod tests {

@@ -117,7 +117,7 @@ macro_rules! decoder {
             }
 
             /// Gives the events of `bytes`, one message with this `sequence`, to `out`.
-            #[inline]
+            #[inline(never)]
             pub fn decode(
                 &mut self,
                 bytes: &[u8],

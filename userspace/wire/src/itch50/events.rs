@@ -5,21 +5,20 @@
 //! market's, is malformed. `L`, `N` and a cross without shares say nothing that a record could:
 //! known, and no event.
 
+use super::orders::{self, Orders};
 use super::*;
-use crate::decoder::{Decoded, DecoderCounters, Emitter};
+use crate::decoder::{Decoded, DecoderCounters, Emitter, Run};
 use crate::message::view;
 use crate::status::{
     instrument_status, market_phase, price_statistic, price_statistic_at, reason, short_sale,
 };
-use wirebook_model::dbn::flags::LAST;
 use wirebook_model::dbn::{
     InstrumentClass, StatType, StatusAction, StatusReason, TriState, UNDEF_PRICE, UNDEF_TIMESTAMP,
 };
 use wirebook_model::{
-    ALL_INSTRUMENTS, Definition, Event, EventHeader, EventSink, Imbalance, Side, Symbol, UnixNanos,
+    ALL_INSTRUMENTS, Definition, EventHeader, EventSink, Imbalance, Side, Symbol, UnixNanos,
     VenueEvent,
 };
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// The letter that DBN uses for a code which is not there.
@@ -30,155 +29,20 @@ const NASDAQ: u8 = b'Q';
 /// Decodes ITCH 5.0 messages of one channel.
 #[derive(Debug)]
 pub struct Decoder {
-    channel: u8,
-    midnight: UnixNanos,
+    base: Base,
     counters: DecoderCounters,
 }
 
-/// What every message starts with. The tracking number, 16 bits, and the timestamp, 48, are one load.
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct Start {
-    _message_type: u8,
-    stock_locate: U16,
-    tracking_and_timestamp: U64,
+/// What its messages do not say.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Base {
+    channel: u8,
+    midnight: UnixNanos,
 }
 
-/// The timestamp in it.
-const TIMESTAMP: u64 = (1 << 48) - 1;
-
-impl Decoder {
-    pub(crate) fn new(channel: u8) -> Self {
-        Self { channel, midnight: 0, counters: DecoderCounters::default() }
-    }
-
-    /// Sets the midnight, US Eastern, that timestamps count from.
-    pub fn set_midnight(&mut self, midnight: UnixNanos) {
-        self.midnight = midnight;
-    }
-
-    /// When the venue sent `bytes`, one message; `None` where it is too short to tell.
-    pub fn time_of(&self, bytes: &[u8]) -> Option<UnixNanos> {
-        view::<Start>(bytes).ok().map(|start| self.ts_event(start))
-    }
-
-    /// What was bent so far.
-    pub fn counters(&self) -> DecoderCounters {
-        self.counters
-    }
-
-    /// Gives the events of `bytes`, one message with this `sequence`, to `out`.
-    ///
-    /// One look at the type leads to one view and one event: what comes with every order is told
-    /// apart here, and nowhere else.
+impl Base {
     #[inline]
-    pub fn decode(&mut self, bytes: &[u8], sequence: u64, out: &mut impl EventSink) -> Decoded {
-        match bytes.first() {
-            Some(b'A') => self.one(bytes, sequence, out, |m: &AddOrder| {
-                Some(VenueEvent::Add {
-                    order_id: m.order_reference_number.get(),
-                    side: order_side(m.buy_sell_indicator)?,
-                    price: m.price.to_fixed(),
-                    size: m.shares.get(),
-                })
-            }),
-            Some(b'D') => self.one(bytes, sequence, out, |m: &OrderDelete| {
-                Some(VenueEvent::Delete { order_id: m.order_reference_number.get() })
-            }),
-            Some(b'U') => self.one(bytes, sequence, out, |m: &OrderReplace| {
-                Some(VenueEvent::Replace {
-                    order_id: m.original_order_reference_number.get(),
-                    new_order_id: m.new_order_reference_number.get(),
-                    price: m.price.to_fixed(),
-                    size: m.shares.get(),
-                })
-            }),
-            Some(b'E') => self.one(bytes, sequence, out, |m: &OrderExecuted| {
-                Some(VenueEvent::Execute {
-                    order_id: m.order_reference_number.get(),
-                    size: m.executed_shares.get(),
-                    price: UNDEF_PRICE,
-                    match_id: m.match_number.get(),
-                    printable: true,
-                })
-            }),
-            Some(b'X') => self.one(bytes, sequence, out, |m: &OrderCancel| {
-                Some(VenueEvent::Reduce {
-                    order_id: m.order_reference_number.get(),
-                    size: m.canceled_shares.get(),
-                })
-            }),
-            Some(b'F') => self.one(bytes, sequence, out, |m: &AddOrderWithMpid| {
-                Some(VenueEvent::Add {
-                    order_id: m.order_reference_number.get(),
-                    side: order_side(m.buy_sell_indicator)?,
-                    price: m.price.to_fixed(),
-                    size: m.shares.get(),
-                })
-            }),
-            Some(b'P') => {
-                self.one(bytes, sequence, out, |m: &NonCrossTrade| Some(non_cross_trade(m)))
-            }
-            Some(b'C') => self.one(bytes, sequence, out, |m: &OrderExecutedWithPrice| {
-                Some(VenueEvent::Execute {
-                    order_id: m.order_reference_number.get(),
-                    size: m.executed_shares.get(),
-                    price: m.execution_price.to_fixed(),
-                    match_id: m.match_number.get(),
-                    printable: yes_or_no(m.printable)?,
-                })
-            }),
-            _ => self.decode_rare(bytes, sequence, out),
-        }
-    }
-
-    /// A message of one instrument that is one event: `body`, or malformed where that is none.
-    #[inline]
-    fn one<M: FromBytes + Immutable + KnownLayout + Unaligned>(
-        &mut self,
-        bytes: &[u8],
-        sequence: u64,
-        out: &mut impl EventSink,
-        body: impl FnOnce(&M) -> Option<VenueEvent>,
-    ) -> Decoded {
-        let (Ok((message, grown)), Ok(start)) = (M::ref_from_prefix(bytes), view(bytes)) else {
-            return Decoded::Malformed;
-        };
-        self.counters.grown_messages += u64::from(!grown.is_empty());
-        let header = EventHeader { flags: LAST, ..self.header(start, sequence) };
-        match body(message) {
-            Some(body) if header.instrument_id != ALL_INSTRUMENTS => {
-                out.event(&Event { header, body });
-                Decoded::Known
-            }
-            _ => Decoded::Malformed,
-        }
-    }
-
-    /// What does not come with every order: kept out of the hot path's code.
-    #[inline(never)]
-    fn decode_rare(&mut self, bytes: &[u8], sequence: u64, out: &mut impl EventSink) -> Decoded {
-        let (message, start) = match Message::parse(bytes).and_then(|m| Ok((m, view(bytes)?))) {
-            Ok(found) => found,
-            Err(error) => return error.into(),
-        };
-        if bytes.len() > message.length() {
-            self.counters.grown_messages += 1;
-        }
-        let mut header = self.header(start, sequence);
-        if is_about_market(message) {
-            header.instrument_id = ALL_INSTRUMENTS;
-        } else if header.instrument_id == ALL_INSTRUMENTS {
-            return Decoded::Malformed;
-        }
-        match self.emit_rare(message, &mut Emitter::new(header, out)) {
-            Some(()) => Decoded::Known,
-            None => Decoded::Malformed,
-        }
-    }
-
-    #[inline]
-    fn header(&self, start: &Start, sequence: u64) -> EventHeader {
+    pub(super) fn header(self, start: &Start, sequence: u64) -> EventHeader {
         EventHeader {
             channel: self.channel,
             flags: 0,
@@ -189,8 +53,96 @@ impl Decoder {
     }
 
     #[inline]
-    fn ts_event(&self, start: &Start) -> UnixNanos {
+    fn ts_event(self, start: &Start) -> UnixNanos {
         self.midnight.saturating_add(start.tracking_and_timestamp.get() & TIMESTAMP)
+    }
+}
+
+/// The timestamp beside the tracking number.
+const TIMESTAMP: u64 = (1 << 48) - 1;
+
+impl Decoder {
+    pub(crate) fn new(channel: u8) -> Self {
+        Self { base: Base { channel, midnight: 0 }, counters: DecoderCounters::default() }
+    }
+
+    /// Sets the midnight, US Eastern, that timestamps count from.
+    pub fn set_midnight(&mut self, midnight: UnixNanos) {
+        self.base.midnight = midnight;
+    }
+
+    /// When the venue sent `bytes`, one message; `None` where it is too short to tell.
+    pub fn time_of(&self, bytes: &[u8]) -> Option<UnixNanos> {
+        view::<Start>(bytes).ok().map(|start| self.base.ts_event(start))
+    }
+
+    /// What was bent so far.
+    pub fn counters(&self) -> DecoderCounters {
+        self.counters
+    }
+
+    /// Gives the events of `bytes`, one message with this `sequence`, to `out`.
+    #[inline]
+    pub fn decode(&mut self, bytes: &[u8], sequence: u64, out: &mut impl EventSink) -> Decoded {
+        match orders::event(bytes, self.base, sequence) {
+            Some(event) => {
+                out.packed(&event);
+                Decoded::Known
+            }
+            None => self.decode_rare(bytes, sequence, out),
+        }
+    }
+
+    /// The same for `messages` that are numbered from `sequence` on, until one is malformed.
+    #[inline]
+    pub fn decode_run<'m>(
+        &mut self,
+        mut messages: impl Iterator<Item = &'m [u8]>,
+        mut sequence: u64,
+        out: &mut impl EventSink,
+    ) -> Run {
+        let mut run = Run::default();
+        loop {
+            let messages = &mut messages;
+            let mut orders = Orders { base: self.base, messages, sequence, other: None };
+            out.packed_all(&mut orders);
+            let Orders { sequence: next, other, .. } = orders;
+            run.messages += next - sequence;
+            sequence = next;
+            let Some(message) = other else { return run };
+            // It is among those that were counted.
+            run.messages -= 1;
+            if run.ends_with(self.decode_rare(message, sequence - 1, out)) {
+                return run;
+            }
+        }
+    }
+
+    /// What does not come with every order, or is bent: kept out of the hot path's code.
+    #[cold]
+    #[inline(never)]
+    fn decode_rare(&mut self, bytes: &[u8], sequence: u64, out: &mut impl EventSink) -> Decoded {
+        let (message, start) = match Message::parse(bytes).and_then(|m| Ok((m, view(bytes)?))) {
+            Ok(found) => found,
+            Err(error) => return error.into(),
+        };
+        if bytes.len() > message.length() {
+            self.counters.grown_messages += 1;
+            if let Some(event) = orders::event(&bytes[..message.length()], self.base, sequence) {
+                out.packed(&event);
+                return Decoded::Known;
+            }
+        }
+        let mut header = self.base.header(start, sequence);
+        if is_about_market(message) {
+            header.instrument_id = ALL_INSTRUMENTS;
+        } else if header.instrument_id == ALL_INSTRUMENTS {
+            return Decoded::Malformed;
+        }
+        match self.emit_rare(message, &mut Emitter::new(header, out)) {
+            Some(()) => Decoded::Known,
+            None => Decoded::Malformed,
+        }
     }
 
     /// `None`, before any event, where a field holds what its meaning rules out.
@@ -232,7 +184,17 @@ impl Decoder {
                 out.last(VenueEvent::Imbalance(imbalance));
             }
             Message::DirectListingPriceDiscovery(m) => direct_listing(m, out),
-            _ => {}
+            Message::MarketParticipantPosition(_) | Message::RetailPriceImprovementIndicator(_) => {
+            }
+            // Whole and about an instrument, and yet no event: a code of no meaning.
+            Message::AddOrder(_)
+            | Message::AddOrderWithMpid(_)
+            | Message::OrderExecuted(_)
+            | Message::OrderExecutedWithPrice(_)
+            | Message::OrderCancel(_)
+            | Message::OrderDelete(_)
+            | Message::OrderReplace(_)
+            | Message::NonCrossTrade(_) => return None,
         }
         Some(())
     }
@@ -278,7 +240,7 @@ impl Decoder {
         out.more(price_statistic_at(
             StatType::VenueSpecificPrice1,
             m.ipo_price.to_fixed(),
-            self.midnight.saturating_add(since_midnight),
+            self.base.midnight.saturating_add(since_midnight),
         ));
         let action = match m.ipo_quotation_release_qualifier.0 {
             b'A' => StatusAction::NewPriceIndication,
@@ -309,28 +271,6 @@ fn order_side(indicator: Code) -> Option<Side> {
         b'B' => Some(Side::Bid),
         b'S' => Some(Side::Ask),
         _ => None,
-    }
-}
-
-#[inline]
-fn yes_or_no(code: Code) -> Option<bool> {
-    match code.0 {
-        b'Y' => Some(true),
-        b'N' => Some(false),
-        _ => None,
-    }
-}
-
-/// The indicator names the side of the order that was not displayed, always `B` since 2014-07-14,
-/// so it tells nothing of the aggressor.
-#[inline]
-fn non_cross_trade(m: &NonCrossTrade) -> VenueEvent {
-    VenueEvent::Trade {
-        side: Side::None,
-        price: m.price.to_fixed(),
-        size: m.shares.get(),
-        order_id: m.order_reference_number.get(),
-        match_id: m.match_number.get(),
     }
 }
 

@@ -5,12 +5,23 @@
 //! big-endian; `timestamp` is nanoseconds since midnight, US Eastern; text is padded with spaces.
 
 mod events;
+mod orders;
 
 pub use events::Decoder;
 
 use crate::field::{Code, Price4, Price8, Text, U48};
 use crate::message::{layouts, message_set};
 use zerocopy::byteorder::big_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+
+/// What every message starts with. The tracking number, 16 bits, and the timestamp, 48, are one load.
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Start {
+    _message_type: u8,
+    stock_locate: U16,
+    tracking_and_timestamp: U64,
+}
 
 message_set! {
     b'S' => SystemEvent,

@@ -1,0 +1,215 @@
+//! An event about an order as a decoder can write it without asking what it is.
+//!
+//! Arrives: the fields that events about orders share, zero where an event has no such field. Leaves: a
+//! [`PackedEvent`], the words that [`Event::encode`] gives of the same event. A message's type leads to
+//! a [`PackedHead`] by a table, so that no branch depends on it; an [`Event`] is an enum whose
+//! layout is the compiler's. Promises: every packed event is one, since a head has no other makers
+//! than those here.
+
+use crate::words::{EVENT_WORDS, Kind};
+use crate::{Event, EventHeader, VenueEvent};
+use dbn::Side;
+use std::num::NonZeroU32;
+
+/// What an event is, and the small field beside it: the side, or whether an execution is printable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackedHead(NonZeroU32);
+
+/// The fields of an event about an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackedOrder {
+    /// The order that the event is about.
+    pub order_id: u64,
+    /// Price, 1e-9.
+    pub price: i64,
+    /// Size.
+    pub size: u32,
+    /// The new order of a replace, or the match number of an execution or a trade.
+    pub other_id: u64,
+}
+
+/// An event about an order, in the words of one ring slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackedEvent([u64; EVENT_WORDS]);
+
+impl PackedHead {
+    /// A new order of this side: price and size.
+    pub const fn add(side: Side) -> Self {
+        Self::new(Kind::Add, side as u8)
+    }
+
+    /// An execution: price, size, and the match number as other id.
+    pub const fn execute(printable: bool) -> Self {
+        Self::new(Kind::Execute, printable as u8)
+    }
+
+    /// An order lost this much size.
+    pub const fn reduce() -> Self {
+        Self::new(Kind::Reduce, 0)
+    }
+
+    /// An order is gone.
+    pub const fn delete() -> Self {
+        Self::new(Kind::Delete, 0)
+    }
+
+    /// A replace: price and size, and the new order as other id.
+    pub const fn replace() -> Self {
+        Self::new(Kind::Replace, 0)
+    }
+
+    /// A trade with this aggressor: price and size, and the match number as other id.
+    pub const fn trade(side: Side) -> Self {
+        Self::new(Kind::Trade, side as u8)
+    }
+
+    /// The same with these flags, which an event has besides those in its header.
+    pub const fn with_flags(self, flags: u8) -> Self {
+        Self::of_bits(self.0.get() | (flags as u32) << 8)
+    }
+
+    const fn new(kind: Kind, detail: u8) -> Self {
+        Self::of_bits(u32::from_le_bytes([kind as u8, 0, 0, detail]))
+    }
+
+    const fn of_bits(bits: u32) -> Self {
+        match NonZeroU32::new(bits) {
+            Some(head) => Self(head),
+            None => panic!("no kind is zero"),
+        }
+    }
+}
+
+impl PackedEvent {
+    /// The event with this head, header and order.
+    #[inline]
+    pub fn new(head: PackedHead, header: &EventHeader, order: &PackedOrder) -> Self {
+        let EventHeader { channel, flags, instrument_id, sequence, ts_event } = *header;
+        let first = u64::from_le_bytes([0, flags, channel, 0, 0, 0, 0, 0])
+            | u64::from(head.0.get())
+            | u64::from(instrument_id) << 32;
+        let PackedOrder { order_id, price, size, other_id } = *order;
+        Self([first, sequence, ts_event, order_id, price as u64, u64::from(size), other_id])
+    }
+
+    /// The words, as a ring carries them.
+    #[inline]
+    pub fn words(&self) -> &[u64; EVENT_WORDS] {
+        &self.0
+    }
+
+    /// The same event with these flags besides its own.
+    #[inline]
+    pub fn with_flags(mut self, flags: u8) -> Self {
+        self.0[0] |= u64::from(flags) << 8;
+        self
+    }
+
+    /// The venue's number for the instrument.
+    #[inline]
+    pub fn instrument_id(&self) -> u32 {
+        (self.0[0] >> 32) as u32
+    }
+
+    /// Who and when.
+    #[inline]
+    pub fn header(&self) -> EventHeader {
+        let [_, flags, channel, ..] = self.0[0].to_le_bytes();
+        let [_, sequence, ts_event, ..] = self.0;
+        EventHeader { channel, flags, instrument_id: self.instrument_id(), sequence, ts_event }
+    }
+}
+
+impl From<&PackedEvent> for Event {
+    #[inline]
+    fn from(packed: &PackedEvent) -> Self {
+        const ADD: u8 = Kind::Add as u8;
+        const EXECUTE: u8 = Kind::Execute as u8;
+        const REDUCE: u8 = Kind::Reduce as u8;
+        const REPLACE: u8 = Kind::Replace as u8;
+        const TRADE: u8 = Kind::Trade as u8;
+        const ASK: u8 = Side::Ask as u8;
+        const BID: u8 = Side::Bid as u8;
+        let [first, _, _, order_id, price, size, other_id] = packed.0;
+        let (price, size) = (price as i64, size as u32);
+        let [kind, _, _, detail, ..] = first.to_le_bytes();
+        let side = match detail {
+            ASK => Side::Ask,
+            BID => Side::Bid,
+            _ => Side::None,
+        };
+        let body = match kind {
+            ADD => VenueEvent::Add { order_id, side, price, size },
+            EXECUTE => {
+                let (match_id, printable) = (other_id, detail != 0);
+                VenueEvent::Execute { order_id, size, price, match_id, printable }
+            }
+            REDUCE => VenueEvent::Reduce { order_id, size },
+            REPLACE => VenueEvent::Replace { order_id, new_order_id: other_id, price, size },
+            TRADE => VenueEvent::Trade { side, price, size, order_id, match_id: other_id },
+            // There is no other head.
+            _ => VenueEvent::Delete { order_id },
+        };
+        Self { header: packed.header(), body }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORDER: PackedOrder =
+        PackedOrder { order_id: u64::MAX, price: i64::MIN, size: u32::MAX, other_id: 7 };
+
+    /// Each head, what has to be zero for it, and the event that it makes.
+    fn heads() -> Vec<(PackedHead, PackedOrder, VenueEvent)> {
+        let PackedOrder { order_id, price, size, other_id } = ORDER;
+        let none = PackedOrder { order_id, price: 0, size: 0, other_id: 0 };
+        let mut heads = vec![
+            (
+                PackedHead::reduce(),
+                PackedOrder { size, ..none },
+                VenueEvent::Reduce { order_id, size },
+            ),
+            (PackedHead::delete(), none, VenueEvent::Delete { order_id }),
+            (
+                PackedHead::replace(),
+                ORDER,
+                VenueEvent::Replace { order_id, new_order_id: other_id, price, size },
+            ),
+        ];
+        for side in [Side::Bid, Side::Ask, Side::None] {
+            let add = VenueEvent::Add { order_id, side, price, size };
+            let trade = VenueEvent::Trade { side, price, size, order_id, match_id: other_id };
+            heads.push((PackedHead::add(side), PackedOrder { other_id: 0, ..ORDER }, add));
+            heads.push((PackedHead::trade(side), ORDER, trade));
+        }
+        for printable in [false, true] {
+            let match_id = other_id;
+            let execute = VenueEvent::Execute { order_id, size, price, match_id, printable };
+            heads.push((PackedHead::execute(printable), ORDER, execute));
+        }
+        heads
+    }
+
+    #[test]
+    fn a_packed_event_is_the_words_of_its_event() {
+        let header = EventHeader {
+            channel: 200,
+            flags: 0x21,
+            instrument_id: u32::MAX,
+            sequence: u64::MAX - 1,
+            ts_event: u64::MAX - 2,
+        };
+        for (head, order, body) in heads() {
+            let packed = PackedEvent::new(head, &header, &order);
+            let event = Event { header, body };
+            assert_eq!(packed.words(), event.encode().as_slice());
+            assert_eq!(Event::from(&packed), event);
+            assert_eq!((packed.header(), packed.instrument_id()), (header, u32::MAX));
+            let flagged = EventHeader { flags: 0xa1, ..header };
+            let expected = Event { header: flagged, body };
+            assert_eq!(Event::from(&packed.with_flags(0x80)), expected);
+        }
+    }
+}
