@@ -29,13 +29,18 @@ impl Intervals {
     /// The end of the interval that was over before this event.
     #[inline]
     pub fn ended_before(&mut self, event: &Event) -> Option<Event> {
-        let header = &event.header;
+        let ended = self.ended_at(&event.header);
+        if event.body == VenueEvent::EndOfInterval { None } else { ended }
+    }
+
+    /// The same of an event that ends no interval itself, with this header.
+    #[inline]
+    pub fn ended_at(&mut self, header: &EventHeader) -> Option<Event> {
         let end = self.ends[usize::from(header.channel)];
         if header.ts_event < end && end - header.ts_event <= DAY_NS {
             return None;
         }
-        let ended = self.turn(header);
-        if event.body == VenueEvent::EndOfInterval { None } else { ended }
+        self.turn(header)
     }
 
     #[cold]

@@ -16,12 +16,20 @@
 use crate::cycles::Found;
 use crate::intervals::Intervals;
 use std::time::Duration;
-use wirebook_model::{ALL_INSTRUMENTS, Event, EventHeader, EventSink, Packet, VenueEvent};
+use wirebook_model::{
+    ALL_INSTRUMENTS, Event, EventHeader, EventSink, PackedEvent, Packet, VenueEvent,
+};
 
 /// Takes one shard's events: its ring, or the shard itself where both share a thread.
 pub trait Mailbox {
     /// Takes an event, waiting for room where there is none.
     fn deliver(&mut self, event: &Event);
+
+    /// The same for an event in words, which a ring takes as they are.
+    #[inline]
+    fn deliver_packed(&mut self, event: &PackedEvent) {
+        self.deliver(&event.into());
+    }
 
     /// Ends a cycle of the worker, in which it found something or nothing: the time for what a shard
     /// does that shares the worker's thread.
@@ -109,12 +117,18 @@ impl<M: Mailbox> Router<M> {
     }
 
     fn deliver(&mut self, shard: usize, event: &Event) {
+        self.mailbox(shard).deliver(event);
+    }
+
+    /// The mailbox of a shard, which knows of the packet.
+    #[inline]
+    fn mailbox(&mut self, shard: usize) -> &mut M {
         let addressed = &mut self.mailboxes[shard];
         if !addressed.has_packet {
             addressed.has_packet = true;
             addressed.mailbox.deliver(&self.packet);
         }
-        addressed.mailbox.deliver(event);
+        &mut addressed.mailbox
     }
 }
 
@@ -138,6 +152,18 @@ impl<M: Mailbox> EventSink for Router<M> {
             self.deliver(0, event);
         }
     }
+
+    /// It is about an order, so it has an instrument.
+    #[inline]
+    fn packed(&mut self, event: &PackedEvent) {
+        if let Some(intervals) = &mut self.intervals
+            && let Some(ended) = intervals.ended_at(&event.header())
+        {
+            self.broadcast(&ended);
+        }
+        let shard = event.instrument_id() as usize % self.mailboxes.len();
+        self.mailbox(shard).deliver_packed(event);
+    }
 }
 
 fn packet_event(channel: u8, sequence: u64, packet: Packet) -> Event {
@@ -154,7 +180,7 @@ fn packet_event(channel: u8, sequence: u64, packet: Packet) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wirebook_model::BookState;
+    use wirebook_model::{BookState, PackedHead, PackedOrder};
 
     impl Mailbox for Vec<Event> {
         fn deliver(&mut self, event: &Event) {
@@ -184,6 +210,24 @@ mod tests {
         assert!(matches!(mailboxes[1][0].body, VenueEvent::Packet(p) if p.ts_recv == 7));
         assert_eq!(mailboxes[1][1..], [delete, delete]);
         assert!(mailboxes[0].is_empty() && mailboxes[2].is_empty() && mailboxes[3].is_empty());
+    }
+
+    #[test]
+    fn a_packed_event_goes_where_its_event_goes() {
+        let mut both = [(); 2].map(|()| Router::new(vec![Vec::new(); 3]).with_intervals(10));
+        for router in &mut both {
+            router.begin_packet(3, 9, Packet::default());
+        }
+        for (instrument_id, ts_event) in [(1, 5), (5, 9), (2, 12), (4, 40), (3, 41)] {
+            let delete = event(instrument_id, VenueEvent::Delete { order_id: 7 });
+            let header = EventHeader { ts_event, ..delete.header };
+            let order = PackedOrder { order_id: 7, price: 0, size: 0, other_id: 0 };
+            both[0].event(&Event { header, ..delete });
+            both[1].packed(&PackedEvent::new(PackedHead::delete(), &header, &order));
+        }
+        let [events, packed] = both.map(|router| router.into_mailboxes().collect::<Vec<_>>());
+        assert_eq!(packed, events);
+        assert_eq!(events.iter().map(Vec::len).sum::<usize>(), 3 + 5 + 2 * 3);
     }
 
     #[test]

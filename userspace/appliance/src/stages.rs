@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wirebook_machine::{Book, BookSink, Level};
 use wirebook_model::dbn::RecordRef;
-use wirebook_model::{BookState, Event, Packet, RecordSink, UnixNanos, VenueEvent};
+use wirebook_model::{BookState, Event, PackedEvent, Packet, RecordSink, UnixNanos, VenueEvent};
 use wirebook_shm::Waker;
 use wirebook_shm::board::{BoardWriter, CELL_LEVELS, Cell, CellLevel};
 use wirebook_shm::ring::{Cursor, GatedWriter, GatingReader, PushError, Writer};
@@ -86,6 +86,15 @@ impl RingMailbox {
         Self { progress, shard, ..self }
     }
 
+    #[inline]
+    fn push(&mut self, words: &[u64]) {
+        match self.writer.try_push_words(words) {
+            Ok(_) => {}
+            Err(PushError::Full) => self.wait_for_room(words),
+            Err(PushError::Length(_)) => debug_assert!(false, "an event is at most two slots"),
+        }
+    }
+
     #[cold]
     fn wait_for_room(&mut self, words: &[u64]) {
         self.backpressure += 1;
@@ -104,12 +113,12 @@ impl RingMailbox {
 impl Mailbox for RingMailbox {
     #[inline]
     fn deliver(&mut self, event: &Event) {
-        let words = event.encode();
-        match self.writer.try_push_words(words.as_slice()) {
-            Ok(_) => {}
-            Err(PushError::Full) => self.wait_for_room(words.as_slice()),
-            Err(PushError::Length(_)) => debug_assert!(false, "an event is at most two slots"),
-        }
+        self.push(event.encode().as_slice());
+    }
+
+    #[inline]
+    fn deliver_packed(&mut self, event: &PackedEvent) {
+        self.push(event.words());
     }
 
     fn backpressure(&self) -> u64 {

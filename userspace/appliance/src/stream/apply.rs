@@ -12,8 +12,8 @@ use std::ops::Range;
 use wirebook_feed::{Applied, Packet, Sink};
 use wirebook_model::dbn::flags::{LAST, SNAPSHOT};
 use wirebook_model::{
-    ALL_INSTRUMENTS, BookState, Event, EventHeader, EventSink, Packet as Times, UnixNanos,
-    VenueEvent,
+    ALL_INSTRUMENTS, BookState, Event, EventHeader, EventSink, PackedEvent, Packet as Times,
+    UnixNanos, VenueEvent,
 };
 use wirebook_wire::{Session, TransportPacket};
 
@@ -58,33 +58,29 @@ impl<M: Mailbox> Apply<'_, '_, M> {
     ) -> Applied {
         self.begin_packet(packet.sequence, packet.ts_recv, parsed.ts_sent);
         let mut blocks = parsed.blocks;
+        // What is beyond was counted as malformed when it arrived.
         let cut_before = packet.message_count < parsed.count;
-        let mut index = 0;
-        let mut messages = 0;
-        while let Some(block) = blocks.next() {
-            if cut_before && index == packet.message_count {
-                // Counted as malformed when it arrived.
-                break;
-            }
-            let Ok(message) = block else {
-                self.out.counters.malformed_packets += 1;
-                break;
-            };
-            index += 1;
-            if index <= skip {
-                continue;
-            }
-            let sequence = packet.sequence.saturating_add(u64::from(index - 1));
-            if !self.reader.message(message, sequence, 0, self.out) {
-                // One that is cut was counted when it arrived.
-                self.out.counters.malformed_packets += u64::from(!cut_before);
-                // What follows is there all the same, as far as it is whole.
-                let after = blocks.take_while(Result::is_ok).count() as u16;
-                return Applied { messages, held: index + after };
-            }
-            messages += 1;
+        let whole = if cut_before { usize::from(packet.message_count) } else { usize::MAX };
+        let (mut held, mut is_damaged) = (0, false);
+        let mut messages = blocks.by_ref().take(whole).map_while(|block| {
+            is_damaged = block.is_err();
+            held += u16::from(block.is_ok());
+            block.ok()
+        });
+        let skipped = messages.by_ref().take(usize::from(skip)).count() as u64;
+        let sequence = packet.sequence.saturating_add(skipped);
+        let run = self.reader.decoder.decode_run(&mut messages, sequence, self.out.router);
+        if run.malformed {
+            // What follows is there all the same, as far as it is whole.
+            messages.for_each(drop);
+            is_damaged = !cut_before;
         }
-        Applied { messages, held: index }
+        let counters = &mut self.out.counters;
+        counters.malformed_packets += u64::from(is_damaged);
+        counters.messages += run.messages;
+        counters.unknown_messages += run.unknown;
+        counters.over_limit_messages += run.over_limit;
+        Applied { messages: run.messages as u16, held }
     }
 
     /// What a channel finds out comes in no packet: the books hear of it as received now.
@@ -233,6 +229,10 @@ impl<S: EventSink> EventSink for Flagged<'_, S> {
     fn event(&mut self, event: &Event) {
         let header = EventHeader { flags: event.header.flags | self.flags, ..event.header };
         self.out.event(&Event { header, body: event.body });
+    }
+
+    fn packed(&mut self, event: &PackedEvent) {
+        self.out.packed(&event.with_flags(self.flags));
     }
 }
 
