@@ -9,6 +9,7 @@ use anyhow::{Context, bail, ensure};
 use std::hint::black_box;
 use wirebook_benches::feed::{Feed, Part};
 use wirebook_benches::ours::{DecodedBooks, limits_of};
+use wirebook_benches::slots::Slots;
 use wirebook_machine::Books;
 use wirebook_model::{Event, EventSink};
 use wirebook_shm::ring::{Observed, ObservingReader, Writer};
@@ -33,7 +34,7 @@ fn main() -> anyhow::Result<()> {
     Feed::new(DAY, PACKET_MESSAGES)?.next_part(DAY.messages as usize, &mut part);
     match name.as_str() {
         "count" => count(&part),
-        "decode" => decode(&mut decoder(), &part),
+        "decode" => decode(&mut decoder(), &mut Slots::default(), &part),
         "book" => book(&mut Books::new(limits_of(&DAY))?, &events(&part)),
         "decode_and_book" => decode_and_book(&mut DecodedBooks::new(limits_of(&DAY))?, &part),
         "levels" => book(&mut Books::of_levels(limits_of(&DAY))?, &events(&part)),
@@ -52,24 +53,13 @@ fn count(part: &Part) {
     }
 }
 
-/// Takes events as a ring does: whole, in memory.
-struct Taken;
-
-impl EventSink for Taken {
-    #[inline]
-    fn event(&mut self, event: &Event) {
-        black_box(event);
-    }
-}
-
-/// Events of all messages.
+/// Events of all messages, each in a slot.
 #[inline(never)]
-fn decode(decoder: &mut Decoder, part: &Part) {
+fn decode(decoder: &mut Decoder, slots: &mut Slots, part: &Part) {
     for packet in part.packets() {
         let messages = packet.blocks.map_while(Result::ok);
-        for (sequence, message) in (packet.sequence..).zip(messages) {
-            let _ = black_box(decoder.decode(message, sequence, &mut Taken));
-        }
+        let _ = black_box(decoder.decode_run(messages, packet.sequence, slots));
+        slots.end_packet();
     }
 }
 

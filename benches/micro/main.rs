@@ -6,7 +6,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use std::hint::black_box;
 use wirebook_benches::feed::{Feed, Part};
 use wirebook_benches::ours::{DecodedBooks, limits_of};
-use wirebook_model::{Event, EventSink};
+use wirebook_benches::slots::Slots;
 use wirebook_simulator::{DayConfig, Layout};
 use wirebook_wire::{Decoder, Limits, Protocol};
 
@@ -17,14 +17,6 @@ const DAY: DayConfig = DayConfig {
     messages: 200_000,
     layout: Layout::Bursty,
 };
-
-struct Taken;
-
-impl EventSink for Taken {
-    fn event(&mut self, event: &Event) {
-        black_box(event);
-    }
-}
 
 fn whole_day() -> Part {
     let mut part = Part::default();
@@ -41,11 +33,12 @@ fn decode(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(part.messages));
     group.bench_function("events", |bencher| {
         let mut decoder = Decoder::new(Protocol::Itch50, 0, Limits::default());
+        let mut slots = Slots::default();
         bencher.iter(|| {
             for packet in part.packets() {
-                for message in packet.blocks.map_while(Result::ok) {
-                    let _ = black_box(decoder.decode(message, packet.sequence, &mut Taken));
-                }
+                let messages = packet.blocks.map_while(Result::ok);
+                let _ = black_box(decoder.decode_run(messages, packet.sequence, &mut slots));
+                slots.end_packet();
             }
         });
     });

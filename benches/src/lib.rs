@@ -14,6 +14,7 @@ pub mod path;
 pub mod plot;
 pub mod rings;
 pub mod rounds;
+pub mod slots;
 
 pub use host::Host;
 pub use input::InputArguments;

@@ -2,7 +2,7 @@
 //!
 //! All take the same length-prefixed messages of a generated day, and each sees every message. What
 //! they do with it differs, and the names say so: *counting* ends at a typed view and a count by type, *events*
-//! makes each message's venue-neutral event, 56 bytes, complete.
+//! makes each message's venue-neutral event, 56 bytes, complete, in the next slot of a ring.
 #![forbid(unsafe_code)]
 
 use anyhow::Context;
@@ -14,9 +14,9 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use wirebook_benches::feed::{Feed, PART_MESSAGES, Part};
 use wirebook_benches::rounds::{Contestant, Round, print_table};
+use wirebook_benches::slots::Slots;
 use wirebook_benches::{Host, InputArguments};
-use wirebook_model::{Event, EventSink};
-use wirebook_wire::{Decoded, Decoder, Limits, Protocol, itch50};
+use wirebook_wire::{Decoder, Limits, Protocol, itch50};
 
 #[derive(Parser)]
 #[command(
@@ -64,9 +64,13 @@ fn main() -> anyhow::Result<()> {
 
 fn contestants() -> Vec<Contestant<'static>> {
     let mut decoder = Decoder::new(Protocol::Itch50, 0, Limits::default());
+    let mut slots = Slots::default();
     vec![
         Contestant { name: "framing alone", take: Box::new(frame) },
-        Contestant { name: OURS, take: Box::new(move |part| decode(&mut decoder, part)) },
+        Contestant {
+            name: OURS,
+            take: Box::new(move |part| decode(&mut decoder, &mut slots, part)),
+        },
         Contestant { name: "wirebook, counting", take: Box::new(count) },
         Contestant { name: "itch5, counting", take: Box::new(itch5_count) },
         Contestant { name: "itchy, counting", take: Box::new(itchy_count) },
@@ -81,26 +85,15 @@ fn frame(part: &Part) {
     }
 }
 
-/// Takes events as a ring does: whole, in memory.
-struct Taken;
-
-impl EventSink for Taken {
-    #[inline]
-    fn event(&mut self, event: &Event) {
-        black_box(event);
-    }
-}
-
-fn decode(decoder: &mut Decoder, part: &Part) {
-    let mut unknown = 0;
+fn decode(decoder: &mut Decoder, slots: &mut Slots, part: &Part) {
+    let mut known = 0;
     for packet in part.packets() {
         let messages = packet.blocks.map_while(Result::ok);
-        for (sequence, message) in (packet.sequence..).zip(messages) {
-            let decoded = decoder.decode(message, sequence, &mut Taken);
-            unknown += u64::from(decoded != Decoded::Known);
-        }
+        let run = decoder.decode_run(messages, packet.sequence, slots);
+        known += run.messages - run.unknown;
+        slots.end_packet();
     }
-    assert_eq!(unknown, 0, "a generated day has no message that we do not know");
+    assert_eq!(known, part.messages, "a generated day has no message that we do not know");
 }
 
 fn count(part: &Part) {
