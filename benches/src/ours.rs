@@ -2,7 +2,7 @@
 
 use crate::feed::Part;
 use wirebook_machine::{Books, Limits, LimitsError, LookAhead};
-use wirebook_model::{Event, EventSink};
+use wirebook_model::{Event, EventSink, PackedEvent};
 use wirebook_simulator::DayConfig;
 use wirebook_wire::{Decoded, Decoder, Protocol};
 
@@ -20,6 +20,11 @@ impl EventSink for IntoAhead<'_> {
     #[inline]
     fn event(&mut self, event: &Event) {
         self.0.push(self.1, event);
+    }
+
+    #[inline]
+    fn packed(&mut self, event: &PackedEvent) {
+        self.0.push_packed(self.1, event);
     }
 }
 

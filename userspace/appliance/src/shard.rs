@@ -19,7 +19,7 @@ use crate::repair::{Demand, Demands, RepairCounters, Repairs, Step};
 use crate::router::Mailbox;
 use crate::self_check::{CheckCounters, Parted, SelfCheck};
 use std::collections::BTreeSet;
-use wirebook_machine::{Book, BookSink, Books, Chain, Limits, LimitsError, LookAhead, Supervision};
+use wirebook_machine::{Book, BookSink, Books, Chain, Expected, Limits, LimitsError, Supervision};
 use wirebook_model::dbn::{RecordRef, SystemMsg, rtype};
 use wirebook_model::{
     ALL_INSTRUMENTS, BookState, Event, EventHeader, RecordSink, StaleReason, UnixNanos, VenueEvent,
@@ -136,10 +136,15 @@ impl<S: BookSink> Shard<S> {
         }
     }
 
-    /// Looks ahead over events before the first of them is applied.
+    /// Applies an event that was looked ahead to.
     #[inline]
-    pub fn look_ahead(&self, events: &[Event]) -> LookAhead {
-        LookAhead::new(&self.books, events)
+    pub fn apply_expected(&mut self, expected: &Expected) {
+        if self.repairs.is_empty() && self.machines.is_empty() && self.check.is_empty() {
+            self.applying = expected.header();
+            self.books.apply_expected(expected, &mut self.sink);
+        } else {
+            self.apply(&expected.event());
+        }
     }
 
     #[inline]

@@ -26,9 +26,9 @@ use crate::worker::{ChannelChange, Worker};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use wirebook_machine::{Book, BookSink, Level};
+use wirebook_machine::{Book, BookSink, Books, Level, LookAhead};
 use wirebook_model::dbn::RecordRef;
-use wirebook_model::{BookState, Event, PackedEvent, Packet, RecordSink, UnixNanos, VenueEvent};
+use wirebook_model::{BookState, Event, PackedEvent, Packet, RecordSink, UnixNanos};
 use wirebook_shm::Waker;
 use wirebook_shm::board::{BoardWriter, CELL_LEVELS, Cell, CellLevel};
 use wirebook_shm::ring::{Cursor, GatedWriter, GatingReader, PushError, Writer};
@@ -326,8 +326,7 @@ const BATCH_EVENTS: usize = 64;
 
 /// Events out of a mailbox that are not all applied yet.
 pub struct Batch {
-    events: Vec<Event>,
-    applied: usize,
+    events: LookAhead,
     bad_slots: u64,
     /// When the packet began that is being applied: at the shard, or at the worker on its thread.
     packet_began: Option<UnixNanos>,
@@ -339,9 +338,9 @@ pub struct Batch {
 
 impl Default for Batch {
     fn default() -> Self {
-        let events = Vec::with_capacity(BATCH_EVENTS);
+        let events = LookAhead::with_capacity(BATCH_EVENTS);
         let (packet_began, published_at, unshown_turns) = (None, 0, 0);
-        Self { events, applied: 0, bad_slots: 0, packet_began, published_at, unshown_turns }
+        Self { events, bad_slots: 0, packet_began, published_at, unshown_turns }
     }
 }
 
@@ -353,32 +352,18 @@ impl Batch {
 
     /// Takes the next events, in place of those that were applied; returns how many slots it took.
     #[inline]
-    fn fill(&mut self, mailbox: &mut GatingReader) -> usize {
-        self.clear();
+    fn fill(&mut self, mailbox: &mut GatingReader, books: &Books) -> usize {
+        self.events.clear();
         let mut slots = 0;
         while slots < BATCH_EVENTS
             && let Some(record) = mailbox.pop()
         {
             slots += 1;
-            match Event::decode(record.words()) {
-                Ok(event) => self.events.push(event),
-                Err(_) => self.bad_slots += 1,
-            }
+            let is_event = self.events.push_words(books, record.words()).is_ok();
+            self.bad_slots += u64::from(!is_event);
         }
         mailbox.release();
         slots
-    }
-
-    /// Makes room for the next events.
-    #[inline]
-    fn clear(&mut self) {
-        self.events.clear();
-        self.applied = 0;
-    }
-
-    /// The events that are not applied yet.
-    fn left(&self) -> &[Event] {
-        &self.events[self.applied..]
     }
 }
 
@@ -510,7 +495,7 @@ impl<S: Output> ShardStage<S> {
 
     fn take_turns(&mut self) -> Found {
         self.shard.resume();
-        let mut found = Found::of(self.batch.left().len(), BATCH_EVENTS + 1);
+        let mut found = Found::of(self.batch.events.left(), BATCH_EVENTS + 1);
         self.apply_batch();
         for mailbox in 0..self.mailboxes.len() {
             found = found.and(self.turn(mailbox));
@@ -541,7 +526,7 @@ impl<S: Output> ShardStage<S> {
         self.batch.packet_began = None;
         let mut taken = 0;
         while taken < EVENTS_A_TURN {
-            let slots = self.batch.fill(&mut self.mailboxes[mailbox]);
+            let slots = self.batch.fill(&mut self.mailboxes[mailbox], self.shard.books());
             if slots == 0 {
                 break;
             }
@@ -555,13 +540,9 @@ impl<S: Output> ShardStage<S> {
     /// Applies what is left of the batch: all of it, but behind a panic.
     #[inline]
     fn apply_batch(&mut self) {
-        let mut ahead = self.shard.look_ahead(self.batch.left());
-        let first = self.batch.applied;
-        while let Some(event) = self.batch.events.get(self.batch.applied) {
-            let at = self.batch.applied - first;
-            // Before it is applied: one that panics is not applied again.
-            self.batch.applied += 1;
-            if let VenueEvent::Packet(Packet { ts_worker, .. }) = event.body {
+        // What is given is not given again, so an event that panics is not applied again.
+        while let Some(expected) = self.batch.events.next(self.shard.books()) {
+            if let Some(&Packet { ts_worker, .. }) = expected.packet() {
                 let before = self.batch.packet_began;
                 // One look at the clock a packet; none for the first of a cycle where the worker's is
                 // recent enough.
@@ -576,8 +557,7 @@ impl<S: Output> ShardStage<S> {
                 self.batch.packet_began = Some(if is_inline { ts_worker } else { now });
                 self.shard.set_now(now);
             }
-            ahead.step(self.shard.books(), &self.batch.events[first..], at);
-            self.shard.apply(event);
+            self.shard.apply_expected(expected);
         }
     }
 

@@ -6,13 +6,14 @@
 
 use dbn::{RecordRef, flags};
 use wirebook_model::{
-    ALL_INSTRUMENTS, BookState, Definition, Event, EventHeader, StaleReason, VenueEvent,
+    ALL_INSTRUMENTS, BookState, Definition, Event, EventHeader, PackedEvent, StaleReason,
+    VenueEvent,
 };
 
 use crate::book::{Book, BookCore};
 use crate::books::{BookSink, Books, instrument_key};
 use crate::edit::Edit;
-use crate::expect::{Expected, Place};
+use crate::expect::{Expected, Place, Waiting};
 use crate::hash_table::NIL;
 use crate::lines::{Line, Lines};
 use crate::records::{self, Channel};
@@ -29,10 +30,27 @@ impl Books {
     /// Applies an event that was looked ahead to, as [`Books::apply`] would.
     #[inline]
     pub fn apply_expected(&mut self, expected: &Expected, out: &mut impl BookSink) {
-        self.apply_at(expected.event(), &expected.place, out);
+        match &expected.event {
+            Waiting::Packed(packed) if self.tables.queued => {
+                self.apply_packed(packed, &expected.place, out);
+            }
+            Waiting::Packed(packed) => self.apply_at(&packed.into(), &expected.place, out),
+            Waiting::Whole(event) => self.apply(event, out),
+        }
     }
 
+    /// Applies what comes with every order: what it is is looked at once.
     #[inline]
+    fn apply_packed(&mut self, event: &PackedEvent, place: &Place, out: &mut impl BookSink) {
+        let header = &event.header();
+        if (place.book as usize) < self.books.len() {
+            self.counters.events += 1;
+            self.edit(place.book, header, place.order, |edit| edit.apply_packed(event), out);
+        } else {
+            self.apply(&event.into(), out);
+        }
+    }
+
     fn apply_at(&mut self, Event { header, body }: &Event, place: &Place, out: &mut impl BookSink) {
         self.counters.events += 1;
         match body {
@@ -50,7 +68,7 @@ impl Books {
                 if header.instrument_id != ALL_INSTRUMENTS =>
             {
                 if (place.book as usize) < self.books.len() {
-                    self.edit(place.book, header, body, place.order, out);
+                    self.edit(place.book, header, place.order, |edit| edit.apply(body), out);
                 } else {
                     self.edit_or_create(header, body, out);
                 }
@@ -110,7 +128,7 @@ impl Books {
             if self.books.len() != books {
                 self.tell_state(number, out);
             }
-            self.edit(number, header, body, NIL, out);
+            self.edit(number, header, NIL, |edit| edit.apply(body), out);
         }
     }
 
@@ -120,8 +138,8 @@ impl Books {
         &mut self,
         number: u32,
         header: &EventHeader,
-        body: &VenueEvent,
         near: u32,
+        apply: impl FnOnce(&mut Edit<'_>),
         out: &mut impl BookSink,
     ) {
         let book = &mut self.books[number as usize];
@@ -132,25 +150,24 @@ impl Books {
         self.editing = Some(number);
         let (state, over_limit) = (book.state, book.over_limit);
         let moves = self.tables.moves;
-        let mut edit = Edit {
+        let mut lines = Lines::new();
+        apply(&mut Edit {
             number,
             near,
             book,
             tables: &mut self.tables,
             counters: &mut self.counters,
             snapshot: header.flags & flags::SNAPSHOT != 0,
-            quotes_restore: self.channels[usize::from(header.channel)].quotes_restore,
-            lines: Lines::new(),
-        };
-        edit.apply(body);
-        let lines = edit.lines;
+            channel: &self.channels[usize::from(header.channel)],
+            lines: &mut lines,
+        });
         if self.tables.moves != moves {
             book.crossed = self.tables.rungs.crossed(&book.ladders);
         }
         if (book.state, book.over_limit) != (state, over_limit) {
             self.tell_doubt(number, state, over_limit, out);
         }
-        self.complete(number, header, lines, out);
+        self.complete(number, header, &mut lines, out);
         self.editing = None;
     }
 
@@ -178,7 +195,7 @@ impl Books {
             && let Some(number) = self.find(header.channel, header.instrument_id)
         {
             self.editing = Some(number);
-            self.complete(number, header, Lines::new(), out);
+            self.complete(number, header, &mut Lines::new(), out);
             self.editing = None;
         }
     }
@@ -189,7 +206,7 @@ impl Books {
         &mut self,
         number: u32,
         header: &EventHeader,
-        mut lines: Lines,
+        lines: &mut Lines,
         out: &mut impl BookSink,
     ) {
         let last = header.flags & flags::LAST != 0;
@@ -313,7 +330,7 @@ impl Books {
             let BookCore { channel, instrument_id, .. } = self.books[number as usize];
             if channel == header.channel {
                 let header = EventHeader { instrument_id, ..*header };
-                self.edit(number, &header, &VenueEvent::Clear, NIL, out);
+                self.edit(number, &header, NIL, |edit| edit.apply(&VenueEvent::Clear), out);
             }
         }
     }

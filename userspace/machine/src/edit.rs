@@ -8,13 +8,14 @@
 mod counted;
 
 use dbn::{Action, Side, UNDEF_PRICE};
-use wirebook_model::{StaleReason, VenueEvent};
+use wirebook_model::{Event, PackedEvent, PackedKind, PackedOrder, StaleReason, VenueEvent};
 
 use crate::book::{BookCore, LastTrade};
 use crate::counters::Counters;
 use crate::hash_table::Item;
 use crate::lines::{Line, Lines};
 use crate::orders::OrderKey;
+use crate::records::Channel;
 use crate::side::RestingSide;
 use crate::tables::{LimitHit, Tables, Terms};
 
@@ -29,9 +30,8 @@ pub(crate) struct Edit<'a> {
     pub(crate) counters: &'a mut Counters,
     /// `F_SNAPSHOT` is set: orders may come again.
     pub(crate) snapshot: bool,
-    /// Quotes of both sides make a book live again.
-    pub(crate) quotes_restore: bool,
-    pub(crate) lines: Lines,
+    pub(crate) channel: &'a Channel,
+    pub(crate) lines: &'a mut Lines,
 }
 
 impl Edit<'_> {
@@ -42,6 +42,23 @@ impl Edit<'_> {
             self.apply_queued(event);
         } else {
             self.apply_counted(event);
+        }
+    }
+
+    /// Applies an event about an order, but for a trade, to a book of orders.
+    #[inline]
+    pub(crate) fn apply_packed(&mut self, event: &PackedEvent) {
+        let PackedOrder { order_id, price, size, other_id } = event.order();
+        match event.kind() {
+            PackedKind::Add => self.add(order_id, event.side(), price, size),
+            PackedKind::Execute => {
+                let printed = event.is_printable().then_some(other_id);
+                self.execute(order_id, size, price, printed);
+            }
+            PackedKind::Reduce => self.reduce(order_id, size),
+            PackedKind::Delete => self.delete(order_id),
+            PackedKind::Replace => self.replace(order_id, other_id, price, size),
+            PackedKind::Trade => self.apply_queued(&Event::from(event).body),
         }
     }
 
@@ -195,7 +212,7 @@ impl Edit<'_> {
             terms = Terms { side, price: UNDEF_PRICE, size: 0 };
         }
         self.lines.push(Line::top(terms));
-        if self.quotes_restore {
+        if self.channel.quotes_restore {
             self.book.told(side);
         }
     }

@@ -8,9 +8,13 @@
 //! It promises that looking ahead changes nothing but caches: a place is a claim that is checked before
 //! it is used, and an order that an earlier event takes away was fetched in vain.
 
-use dbn::UNDEF_PRICE;
+use std::hint::select_unpredictable;
+
+use dbn::{Side, UNDEF_PRICE};
 use wirebook_hugevec::prefetch;
-use wirebook_model::{Event, EventHeader, VenueEvent};
+use wirebook_model::{
+    BadEvent, Event, EventHeader, PackedEvent, PackedKind, PackedOrder, Packet, VenueEvent,
+};
 
 use crate::books::{BookSink, Books};
 use crate::hash_table::{NIL, NOWHERE};
@@ -29,10 +33,15 @@ const NEXT: usize = 4;
 pub(crate) const NO_BOOK: u32 = u32::MAX;
 
 /// An event, and where it will be applied.
-#[derive(Clone, Copy)]
 pub struct Expected {
-    event: Event,
+    pub(crate) event: Waiting,
     pub(crate) place: Place,
+}
+
+/// An event as it came: what comes with every order is not looked at before it is applied.
+pub(crate) enum Waiting {
+    Packed(PackedEvent),
+    Whole(Event),
 }
 
 /// What is known of an event that is to come.
@@ -78,8 +87,29 @@ impl Place {
 impl Expected {
     /// The event.
     #[inline]
-    pub fn event(&self) -> &Event {
-        &self.event
+    pub fn event(&self) -> Event {
+        match &self.event {
+            Waiting::Packed(packed) => packed.into(),
+            Waiting::Whole(event) => *event,
+        }
+    }
+
+    /// Who and when.
+    #[inline]
+    pub fn header(&self) -> EventHeader {
+        match &self.event {
+            Waiting::Packed(packed) => packed.header(),
+            Waiting::Whole(event) => event.header,
+        }
+    }
+
+    /// The packet that begins with it, if it is such an event.
+    #[inline]
+    pub fn packet(&self) -> Option<&Packet> {
+        match &self.event {
+            Waiting::Whole(Event { body: VenueEvent::Packet(packet), .. }) => Some(packet),
+            _ => None,
+        }
     }
 }
 
@@ -99,7 +129,33 @@ impl LookAhead {
     /// Puts an event behind the others.
     #[inline]
     pub fn push(&mut self, books: &Books, event: &Event) {
-        self.events.push(Expected { event: *event, place: books.expect(event) });
+        match event.pack() {
+            Some(packed) => self.push_packed(books, &packed),
+            None => {
+                let event = Waiting::Whole(*event);
+                self.events.push(Expected { event, place: Place::UNKNOWN });
+            }
+        }
+    }
+
+    /// The same for an event in words.
+    #[inline]
+    pub fn push_packed(&mut self, books: &Books, event: &PackedEvent) {
+        let place = books.expect(event);
+        self.events.push(Expected { event: Waiting::Packed(*event), place });
+    }
+
+    /// The same for the words of any event, as a ring carries them.
+    ///
+    /// # Errors
+    /// [`BadEvent`] where they are no event's.
+    #[inline]
+    pub fn push_words(&mut self, books: &Books, words: &[u64]) -> Result<(), BadEvent> {
+        match words.as_array().and_then(PackedEvent::from_words) {
+            Some(packed) => self.push_packed(books, &packed),
+            None => self.push(books, &Event::decode(words)?),
+        }
+        Ok(())
     }
 
     /// The next event, which is to be applied to the same books before the one after it is asked for.
@@ -165,36 +221,26 @@ impl Books {
 
     /// Fetches the event's book, the place of its order, and of the level that an order joins.
     #[inline]
-    fn expect(&self, event: &Event) -> Place {
-        let (named, new, joins) = match event.body {
-            VenueEvent::Add { order_id, side, price, .. }
-            | VenueEvent::Modify { order_id, side, price, .. } => {
-                (order_id, None, RestingSide::from_dbn(side).map(|side| (side, price)))
-            }
-            VenueEvent::Execute { order_id, .. }
-            | VenueEvent::Reduce { order_id, .. }
-            | VenueEvent::Delete { order_id } => (order_id, None, None),
-            VenueEvent::Replace { order_id, new_order_id, price, .. } => {
-                (order_id, Some(new_order_id), Some((RestingSide::Bid, price)))
-            }
-            _ => return Place::UNKNOWN,
-        };
-        let EventHeader { channel, instrument_id, .. } = event.header;
+    fn expect(&self, event: &PackedEvent) -> Place {
+        let EventHeader { channel, instrument_id, .. } = event.header();
         let Some(book) = self.find(channel, instrument_id) else { return Place::UNKNOWN };
         prefetch(&self.books, book as usize);
-        let Tables { orders, levels, .. } = &self.tables;
-        let (side, joins) = joins.unwrap_or((RestingSide::Bid, UNDEF_PRICE));
+        let PackedOrder { order_id: named, price, other_id, .. } = event.order();
+        let side = if event.side() == Side::Ask { RestingSide::Ask } else { RestingSide::Bid };
+        let kind = event.kind();
+        let (is_add, is_replace) = (kind == PackedKind::Add, kind == PackedKind::Replace);
+        // Which messages add an order no processor can foresee, so no branch asks for it.
+        let joins = select_unpredictable(is_add | is_replace, price, UNDEF_PRICE);
         let mut place = Place { book, named, joins, side, ..Place::UNKNOWN };
+        let Tables { orders, levels, .. } = &self.tables;
         place.order_home = orders.home(place.order_key());
         orders.prefetch_bucket(place.order_home);
-        match new {
-            Some(id) => orders.prefetch_bucket(orders.home(OrderKey { book, id })),
-            None if joins != UNDEF_PRICE => {
-                place.level_home = levels.home(place.level_key());
-                levels.prefetch_bucket(place.level_home);
-            }
-            None => {}
+        if is_replace {
+            orders.prefetch_bucket(orders.home(OrderKey { book, id: other_id }));
         }
+        let level_home = levels.home(place.level_key());
+        place.level_home = select_unpredictable(is_add, level_home, NOWHERE);
+        levels.prefetch_bucket(place.level_home);
         place
     }
 
@@ -208,11 +254,9 @@ impl Books {
         place.order = orders.find_in(place.order_home, place.order_key()).unwrap_or(NIL);
         let OrderEntry { level, side, .. } = orders[place.order];
         levels.prefetch(level);
-        if place.order == NIL {
-            return;
-        }
-        place.side = side;
-        if place.joins != UNDEF_PRICE {
+        let is_found = place.order != NIL;
+        place.side = select_unpredictable(is_found, side, place.side);
+        if is_found & (place.joins != UNDEF_PRICE) {
             place.level_home = levels.home(place.level_key());
             levels.prefetch_bucket(place.level_home);
         }

@@ -81,7 +81,7 @@ impl Item for LevelEntry {
 
     #[inline]
     fn is(&self, key: LevelKey) -> bool {
-        self.price == key.price && self.owner == key.owner()
+        (self.price == key.price) & (self.owner == key.owner())
     }
 
     #[inline]

@@ -47,7 +47,7 @@ impl Item for OrderEntry {
 
     #[inline]
     fn is(&self, OrderKey { book, id }: OrderKey) -> bool {
-        self.id == id && self.owner == book + 1
+        (self.id == id) & (self.owner == book + 1)
     }
 
     #[inline]

@@ -23,11 +23,9 @@ impl RestingSide {
         }
     }
 
+    #[inline]
     pub(crate) fn to_dbn(self) -> Side {
-        match self {
-            Self::Bid => Side::Bid,
-            Self::Ask => Side::Ask,
-        }
+        [Side::Bid, Side::Ask][self as usize]
     }
 
     /// The side of an aggressor that met an order resting here.

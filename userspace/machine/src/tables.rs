@@ -5,6 +5,8 @@
 //! linked list in the order of their priority. The sorted prices of a book, its rungs, are touched only
 //! where a level opens or closes.
 
+use std::hint::select_unpredictable;
+
 use wirebook_hugevec::{HugeVec, HugeVecError};
 
 use crate::hash_table::{Item, NIL};
@@ -290,9 +292,9 @@ impl Tables {
         level.size += u64::from(size);
         level.set_orders(level.orders() + 1);
         let last = std::mem::replace(&mut level.last, order);
-        level.first = if last == NIL { order } else { level.first };
         // Whether there is one no processor can foresee, so no branch asks for it: nobody reads the
         // links of NIL.
+        level.first = select_unpredictable(last == NIL, order, level.first);
         self.orders[last].behind = order;
         let entry = &mut self.orders[order];
         (entry.ahead, entry.behind) = (last, NIL);
@@ -305,8 +307,8 @@ impl Tables {
         let level = &mut self.levels[index];
         level.size -= u64::from(size);
         level.set_orders(level.orders() - 1);
-        level.first = if ahead == NIL { behind } else { level.first };
-        level.last = if behind == NIL { ahead } else { level.last };
+        level.first = select_unpredictable(ahead == NIL, behind, level.first);
+        level.last = select_unpredictable(behind == NIL, ahead, level.last);
         self.orders[ahead].behind = behind;
         self.orders[behind].ahead = ahead;
         self.close_if_empty(ladders, side, index);

@@ -22,7 +22,7 @@ pub use event::{
     BookState, Definition, Event, EventHeader, EventSink, Imbalance, Packet, StaleReason,
     Statistic, Status, VenueEvent,
 };
-pub use packed::{PackedEvent, PackedHead, PackedOrder};
+pub use packed::{PackedEvent, PackedHead, PackedKind, PackedOrder};
 pub use record::RecordSink;
 pub use symbol::Symbol;
 pub use words::{BadEvent, EVENT_WORDS, EVENT_WORDS_MAX, EventWords};

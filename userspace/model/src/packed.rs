@@ -15,6 +15,23 @@ use std::num::NonZeroU32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackedHead(NonZeroU32);
 
+/// What happened to an order, or without one: the [`VenueEvent`] of this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PackedKind {
+    /// A new order of [`PackedEvent::side`]: price and size.
+    Add,
+    /// An execution: price, size, and the match number as other id.
+    Execute,
+    /// An order lost this much size.
+    Reduce,
+    /// An order is gone.
+    Delete,
+    /// A replace: price and size, and the new order as other id.
+    Replace,
+    /// A trade with [`PackedEvent::side`] as aggressor: price and size, and the match number as other id.
+    Trade,
+}
+
 /// The fields of an event about an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackedOrder {
@@ -80,6 +97,64 @@ impl PackedHead {
     }
 }
 
+/// By the small field beside a kind, the kinds that have such a one, as bits.
+const KINDS_BY_DETAIL: [u32; 256] = {
+    let heads = [
+        PackedHead::add(Side::Bid),
+        PackedHead::add(Side::Ask),
+        PackedHead::add(Side::None),
+        PackedHead::execute(false),
+        PackedHead::execute(true),
+        PackedHead::reduce(),
+        PackedHead::delete(),
+        PackedHead::replace(),
+        PackedHead::trade(Side::Bid),
+        PackedHead::trade(Side::Ask),
+        PackedHead::trade(Side::None),
+    ];
+    let mut kinds = [0; 256];
+    let mut at = 0;
+    while at < heads.len() {
+        let [kind, _, _, detail] = heads[at].0.get().to_le_bytes();
+        kinds[detail as usize] |= 1 << kind;
+        at += 1;
+    }
+    kinds
+};
+
+impl Event {
+    /// This event as a packed one, where it is one of those.
+    #[inline]
+    pub fn pack(&self) -> Option<PackedEvent> {
+        let none = PackedOrder { order_id: 0, price: 0, size: 0, other_id: 0 };
+        let (head, order) = match self.body {
+            VenueEvent::Add { order_id, side, price, size } => {
+                (PackedHead::add(side), PackedOrder { order_id, price, size, ..none })
+            }
+            VenueEvent::Execute { order_id, size, price, match_id, printable } => {
+                let order = PackedOrder { order_id, price, size, other_id: match_id };
+                (PackedHead::execute(printable), order)
+            }
+            VenueEvent::Reduce { order_id, size } => {
+                (PackedHead::reduce(), PackedOrder { order_id, size, ..none })
+            }
+            VenueEvent::Delete { order_id } => {
+                (PackedHead::delete(), PackedOrder { order_id, ..none })
+            }
+            VenueEvent::Replace { order_id, new_order_id, price, size } => {
+                let order = PackedOrder { order_id, price, size, other_id: new_order_id };
+                (PackedHead::replace(), order)
+            }
+            VenueEvent::Trade { side, price, size, order_id, match_id } => {
+                let order = PackedOrder { order_id, price, size, other_id: match_id };
+                (PackedHead::trade(side), order)
+            }
+            _ => return None,
+        };
+        Some(PackedEvent::new(head, &self.header, &order))
+    }
+}
+
 impl PackedEvent {
     /// The event with this head, header and order.
     #[inline]
@@ -90,6 +165,62 @@ impl PackedEvent {
             | u64::from(instrument_id) << 32;
         let PackedOrder { order_id, price, size, other_id } = *order;
         Self([first, sequence, ts_event, order_id, price as u64, u64::from(size), other_id])
+    }
+
+    /// The event with these words; `None` where they are no packed event's.
+    #[inline]
+    pub fn from_words(words: &[u64; EVENT_WORDS]) -> Option<Self> {
+        let [kind, _, _, detail, ..] = words[0].to_le_bytes();
+        (KINDS_BY_DETAIL[usize::from(detail)] >> kind.min(31) & 1 != 0).then_some(Self(*words))
+    }
+
+    /// What happened.
+    #[inline]
+    pub fn kind(&self) -> PackedKind {
+        const ADD: u8 = Kind::Add as u8;
+        const EXECUTE: u8 = Kind::Execute as u8;
+        const REDUCE: u8 = Kind::Reduce as u8;
+        const REPLACE: u8 = Kind::Replace as u8;
+        const TRADE: u8 = Kind::Trade as u8;
+        match self.0[0].to_le_bytes()[0] {
+            ADD => PackedKind::Add,
+            EXECUTE => PackedKind::Execute,
+            REDUCE => PackedKind::Reduce,
+            REPLACE => PackedKind::Replace,
+            TRADE => PackedKind::Trade,
+            // There is no other head.
+            _ => PackedKind::Delete,
+        }
+    }
+
+    /// Of an execution, whether this message reports the trade.
+    #[inline]
+    pub fn is_printable(&self) -> bool {
+        self.detail() != 0
+    }
+
+    /// The side, where it has one.
+    #[inline]
+    pub fn side(&self) -> Side {
+        const ASK: u8 = Side::Ask as u8;
+        const BID: u8 = Side::Bid as u8;
+        match self.detail() {
+            ASK => Side::Ask,
+            BID => Side::Bid,
+            _ => Side::None,
+        }
+    }
+
+    /// The fields that events about orders share, zero where it has no such field.
+    #[inline]
+    pub fn order(&self) -> PackedOrder {
+        let [.., order_id, price, size, other_id] = self.0;
+        PackedOrder { order_id, price: price as i64, size: size as u32, other_id }
+    }
+
+    #[inline]
+    fn detail(&self) -> u8 {
+        self.0[0].to_le_bytes()[3]
     }
 
     /// The words, as a ring carries them.
@@ -123,32 +254,22 @@ impl PackedEvent {
 impl From<&PackedEvent> for Event {
     #[inline]
     fn from(packed: &PackedEvent) -> Self {
-        const ADD: u8 = Kind::Add as u8;
-        const EXECUTE: u8 = Kind::Execute as u8;
-        const REDUCE: u8 = Kind::Reduce as u8;
-        const REPLACE: u8 = Kind::Replace as u8;
-        const TRADE: u8 = Kind::Trade as u8;
-        const ASK: u8 = Side::Ask as u8;
-        const BID: u8 = Side::Bid as u8;
-        let [first, _, _, order_id, price, size, other_id] = packed.0;
-        let (price, size) = (price as i64, size as u32);
-        let [kind, _, _, detail, ..] = first.to_le_bytes();
-        let side = match detail {
-            ASK => Side::Ask,
-            BID => Side::Bid,
-            _ => Side::None,
-        };
-        let body = match kind {
-            ADD => VenueEvent::Add { order_id, side, price, size },
-            EXECUTE => {
-                let (match_id, printable) = (other_id, detail != 0);
+        let PackedOrder { order_id, price, size, other_id } = packed.order();
+        let side = packed.side();
+        let body = match packed.kind() {
+            PackedKind::Add => VenueEvent::Add { order_id, side, price, size },
+            PackedKind::Execute => {
+                let (match_id, printable) = (other_id, packed.is_printable());
                 VenueEvent::Execute { order_id, size, price, match_id, printable }
             }
-            REDUCE => VenueEvent::Reduce { order_id, size },
-            REPLACE => VenueEvent::Replace { order_id, new_order_id: other_id, price, size },
-            TRADE => VenueEvent::Trade { side, price, size, order_id, match_id: other_id },
-            // There is no other head.
-            _ => VenueEvent::Delete { order_id },
+            PackedKind::Reduce => VenueEvent::Reduce { order_id, size },
+            PackedKind::Delete => VenueEvent::Delete { order_id },
+            PackedKind::Replace => {
+                VenueEvent::Replace { order_id, new_order_id: other_id, price, size }
+            }
+            PackedKind::Trade => {
+                VenueEvent::Trade { side, price, size, order_id, match_id: other_id }
+            }
         };
         Self { header: packed.header(), body }
     }
@@ -193,6 +314,19 @@ mod tests {
     }
 
     #[test]
+    fn words_are_packed_events_where_an_event_about_an_order_has_them() {
+        let bits = |head: PackedHead| u64::from(head.0.get());
+        let heads: Vec<u64> = heads().into_iter().map(|(head, ..)| bits(head)).collect();
+        for kind in 0..=255u64 {
+            for detail in 0..=255u64 {
+                let first = kind | detail << 24;
+                let packed = PackedEvent::from_words(&[first | 0x5a_a500, 1, 2, 3, 4, 5, 6]);
+                assert_eq!(packed.is_some(), heads.contains(&first), "{kind} {detail}");
+            }
+        }
+    }
+
+    #[test]
     fn a_packed_event_is_the_words_of_its_event() {
         let header = EventHeader {
             channel: 200,
@@ -205,6 +339,8 @@ mod tests {
             let packed = PackedEvent::new(head, &header, &order);
             let event = Event { header, body };
             assert_eq!(packed.words(), event.encode().as_slice());
+            assert_eq!(PackedEvent::from_words(packed.words()), Some(packed));
+            assert_eq!(event.pack(), Some(packed));
             assert_eq!(Event::from(&packed), event);
             assert_eq!((packed.header(), packed.instrument_id()), (header, u32::MAX));
             let flagged = EventHeader { flags: 0xa1, ..header };

@@ -5,8 +5,8 @@
 
 use super::Shard;
 use crate::router::Mailbox;
-use wirebook_machine::BookSink;
-use wirebook_model::Event;
+use wirebook_machine::{BookSink, LookAhead};
+use wirebook_model::{Event, PackedEvent};
 
 /// Events that are collected before they are applied: enough to look ahead over.
 const EVENTS: usize = 64;
@@ -14,13 +14,13 @@ const EVENTS: usize = 64;
 /// A shard and the events that it has not applied yet.
 pub struct Ahead<S> {
     shard: Shard<S>,
-    events: Vec<Event>,
+    events: LookAhead,
 }
 
 impl<S: BookSink> Ahead<S> {
     /// Nothing waits yet.
     pub fn new(shard: Shard<S>) -> Self {
-        Self { shard, events: Vec::with_capacity(EVENTS) }
+        Self { shard, events: LookAhead::with_capacity(EVENTS) }
     }
 
     /// The shard, which has applied everything.
@@ -29,11 +29,16 @@ impl<S: BookSink> Ahead<S> {
         self.shard
     }
 
+    #[inline]
+    fn apply_if_full(&mut self) {
+        if self.events.len() == EVENTS {
+            self.apply();
+        }
+    }
+
     fn apply(&mut self) {
-        let mut ahead = self.shard.look_ahead(&self.events);
-        for (at, event) in self.events.iter().enumerate() {
-            ahead.step(self.shard.books(), &self.events, at);
-            self.shard.apply(event);
+        while let Some(expected) = self.events.next(self.shard.books()) {
+            self.shard.apply_expected(expected);
         }
         self.events.clear();
     }
@@ -42,9 +47,13 @@ impl<S: BookSink> Ahead<S> {
 impl<S: BookSink> Mailbox for Ahead<S> {
     #[inline]
     fn deliver(&mut self, event: &Event) {
-        self.events.push(*event);
-        if self.events.len() == EVENTS {
-            self.apply();
-        }
+        self.events.push(self.shard.books(), event);
+        self.apply_if_full();
+    }
+
+    #[inline]
+    fn deliver_packed(&mut self, event: &PackedEvent) {
+        self.events.push_packed(self.shard.books(), event);
+        self.apply_if_full();
     }
 }

@@ -10,7 +10,7 @@ use crate::cycles::Found;
 use crate::router::Mailbox;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
-use wirebook_model::Event;
+use wirebook_model::{Event, PackedEvent};
 
 /// The longest sleep of a worker whose shard has whole books to show now and then.
 const REFRESH_WAIT: Duration = Duration::from_millis(1);
@@ -18,10 +18,14 @@ const REFRESH_WAIT: Duration = Duration::from_millis(1);
 impl<S: Output> Mailbox for ShardStage<S> {
     #[inline]
     fn deliver(&mut self, event: &Event) {
-        self.batch.events.push(*event);
-        if self.batch.events.len() == BATCH_EVENTS {
-            self.apply_collected();
-        }
+        self.batch.events.push(self.shard.books(), event);
+        self.apply_if_full();
+    }
+
+    #[inline]
+    fn deliver_packed(&mut self, event: &PackedEvent) {
+        self.batch.events.push_packed(self.shard.books(), event);
+        self.apply_if_full();
     }
 
     #[inline]
@@ -39,6 +43,13 @@ impl<S: Output> Mailbox for ShardStage<S> {
 }
 
 impl<S: Output> ShardStage<S> {
+    #[inline]
+    fn apply_if_full(&mut self) {
+        if self.batch.events.len() == BATCH_EVENTS {
+            self.apply_collected();
+        }
+    }
+
     /// Applies everything that was delivered.
     #[inline]
     fn apply_collected(&mut self) {
@@ -52,6 +63,6 @@ impl<S: Output> ShardStage<S> {
         {
             self.recover();
         }
-        self.batch.clear();
+        self.batch.events.clear();
     }
 }
