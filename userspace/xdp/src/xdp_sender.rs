@@ -33,7 +33,13 @@ const BATCH: usize = 32;
 const FRAME_BYTES_MIN: usize = 14;
 
 /// How long an interface may take nothing before that is an error.
-const STALL: Duration = Duration::from_secs(10);
+const STALL: Duration = Duration::from_secs(5);
+/// How often it must have been asked meanwhile: on a busy host the sender itself may not have run.
+const STALL_WAKES: u32 = 2_000;
+/// Wakes that are followed by a yield; after these the sender sleeps, which leaves the core to whoever
+/// is to take the frames. Yields alone do not on every scheduler.
+const YIELDS: u32 = 200;
+const NAP: Duration = Duration::from_micros(50);
 
 /// Sends frames on one queue of an interface.
 ///
@@ -166,21 +172,26 @@ impl XdpSender {
         if done(self) {
             return Ok(());
         }
-        let (mut taken, mut since) = (self.taken(), Instant::now());
+        let (mut taken, mut since, mut wakes) = (self.taken(), Instant::now(), 0);
         loop {
             self.wake()?;
+            wakes += 1;
             if done(self) {
                 return Ok(());
             }
             if self.taken() != taken {
-                (taken, since) = (self.taken(), Instant::now());
+                (taken, since, wakes) = (self.taken(), Instant::now(), 0);
             }
-            if since.elapsed() > STALL {
+            if wakes > STALL_WAKES && since.elapsed() > STALL {
                 let text = "the interface takes no frames: expected its link up and this queue \
                             among its TX queues";
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }
-            std::thread::yield_now();
+            if wakes < YIELDS {
+                std::thread::yield_now();
+            } else {
+                std::thread::sleep(NAP);
+            }
         }
     }
 
