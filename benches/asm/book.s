@@ -5,10 +5,9 @@
 	push   %r13
 	push   %r12
 	push   %rbx
-	sub    $0x248,%rsp
+	sub    $0x258,%rsp
 	mov    %rdi,%r15
 	movups (%rip),%xmm0        # <anon>
-	movaps %xmm0,0x40(%rsp)
 	movaps %xmm0,0x50(%rsp)
 	movaps %xmm0,0x60(%rsp)
 	movaps %xmm0,0x70(%rsp)
@@ -23,91 +22,92 @@
 	movaps %xmm0,0x100(%rsp)
 	movaps %xmm0,0x110(%rsp)
 	movaps %xmm0,0x120(%rsp)
+	movaps %xmm0,0x130(%rsp)
+	movaps %xmm0,0x140(%rsp)
 	imul   $0x70,%rdx,%rax
-	mov    %rsi,0x18(%rsp)
+	mov    %rsi,0x28(%rsp)
 	add    %rsi,%rax
-	mov    %rax,0x8(%rsp)
+	mov    %rax,0x48(%rsp)
 	cmp    $0x10,%rdx
 	mov    $0x10,%eax
-	mov    %rdx,0x30(%rsp)
+	mov    %rdx,0x38(%rsp)
 	cmovb  %rdx,%rax
-	mov    %rax,0x38(%rsp)
-	movaps %xmm0,0x130(%rsp)
+	mov    %rax,0x40(%rsp)
 	mov    0x8(%rdi),%rax
-	mov    %rax,0x28(%rsp)
+	mov    %rax,0x30(%rsp)
 	mov    0x10(%rdi),%r10
-	mov    0x1d8(%rdi),%rax
+	mov    0x50(%rdi),%rax
+	mov    %rax,0x18(%rsp)
+	mov    0x58(%rdi),%rax
 	mov    %rax,0x10(%rsp)
-	mov    0x1e0(%rdi),%rsi
-	mov    0x228(%rdi),%ecx
+	dec    %rax
+	mov    %rax,0x20(%rsp)
+	mov    0x1c8(%rdi),%ecx
 	and    $0x3f,%ecx
-	mov    0x218(%rdi),%r8
-	mov    0x210(%rdi),%r13
-	mov    0x220(%rdi),%rbp
-	mov    $0xc,%ebx
+	mov    0x1b8(%rdi),%r8
+	mov    0x1b0(%rdi),%rbp
+	mov    0x1c0(%rdi),%rbx
+	mov    $0xc,%r12d
 	xor    %r14d,%r14d
-	mov    %r10,0x20(%rsp)
 	jmp    <hot::book>
-	data16 data16 cs nopw 0x0(%rax,%rax,1)
+	nopw   0x0(%rax,%rax,1)
 	xor    %r9d,%r9d
-	mov    0x20(%rsp),%r10
-	dec    %rbx
+	dec    %r12
 	lea    0x1(%r14),%rdx
 	shl    $0x4,%r14
-	lea    (%rsp,%r14,1),%rdi
-	add    $0x40,%rdi
-	mov    %r9,(%rdi)
-	mov    %eax,0x8(%rdi)
-	movl   $0x0,0xc(%rdi)
+	lea    (%rsp,%r14,1),%rsi
+	add    $0x50,%rsi
+	mov    %r9,(%rsi)
+	mov    %eax,0x8(%rsi)
+	movl   $0x0,0xc(%rsi)
 	mov    %rdx,%r14
-	test   %rbx,%rbx
+	test   %r12,%r12
 	je     <hot::book>
-	cmp    0x38(%rsp),%r14
+	cmp    0x40(%rsp),%r14
 	je     <hot::book>
 	imul   $0x70,%r14,%rax
-	mov    0x18(%rsp),%rdx
-	lea    (%rdx,%rax,1),%rdi
+	mov    0x28(%rsp),%rdx
+	lea    (%rdx,%rax,1),%rsi
 	movzbl (%rdx,%rax,1),%edx
 	mov    $0xffffffff,%eax
-	lea    -0x4(%rdx),%r9d
-	cmp    $0x5,%r9d
+	lea    -0x4(%rdx),%edi
+	cmp    $0x5,%edi
 	jae    <hot::book>
-	mov    0x8(%rdi),%r9
-	mov    %r9,%r12
-	movzbl 0x6c(%rdi),%r10d
-	mov    0x68(%rdi),%edx
-	shl    $0x20,%r10
-	or     %rdx,%r10
-	mov    %r10,%rdx
-	movabs $0x9e3779b97f4a7c15,%rdi
-	imul   %rdi,%rdx
+	mov    0x8(%rsi),%r9
+	mov    %r9,%r13
+	movzbl 0x6c(%rsi),%r11d
+	mov    0x68(%rsi),%edx
+	shl    $0x20,%r11
+	or     %rdx,%r11
+	mov    %r11,%rdx
+	movabs $0x9e3779b97f4a7c15,%rsi
+	imul   %rsi,%rdx
 	shr    %cl,%rdx
 	cmp    %r8,%rdx
 	jae    <hot::book>
-	cs nopw 0x0(%rax,%rax,1)
+	nop
 	mov    %rdx,%rdi
 	shl    $0x4,%rdi
-	mov    0x8(%r13,%rdi,1),%r11d
-	test   %r11d,%r11d
+	mov    0x8(%rbp,%rdi,1),%esi
+	test   %esi,%esi
 	je     <hot::book>
-	add    %r13,%rdi
-	cmp    %r10,(%rdi)
+	add    %rbp,%rdi
+	cmp    %r11,(%rdi)
 	je     <hot::book>
 	inc    %rdx
-	and    %rbp,%rdx
+	and    %rbx,%rdx
 	cmp    %r8,%rdx
 	jb     <hot::book>
 	jmp    <hot::book>
-	nopl   (%rax)
-	dec    %r11d
-	mov    0x20(%rsp),%r10
-	cmp    %r11,%r10
+	nopl   0x0(%rax,%rax,1)
+	dec    %esi
+	cmp    %rsi,%r10
 	jbe    <hot::book>
-	lea    (%r11,%r11,2),%rax
+	lea    (%rsi,%rsi,2),%rax
 	shl    $0x6,%rax
-	mov    0x28(%rsp),%rdx
+	mov    0x30(%rsp),%rdx
 	prefetcht0 (%rdx,%rax,1)
-	mov    %r11,%rdi
+	mov    %rsi,%rdi
 	movabs $0x76cf5d0b09954e76,%rax
 	imul   %rax,%rdi
 	movabs $0xbb67ae8584caa73b,%rax
@@ -117,125 +117,135 @@
 	xor    %rax,%rdx
 	mov    %rdi,%rax
 	mul    %rdx
-	xor    %rdx,%rax
+	shr    $0x20,%rdx
 	shr    $0x20,%rax
-	mul    %rsi
-	shld   $0x20,%rax,%rdx
-	cmp    %rdx,%rsi
-	jbe    <hot::book>
-	mov    0x10(%rsp),%rax
-	prefetcht0 (%rax,%rdx,8)
-	cmp    %r9,%r12
+	xor    %eax,%edx
+	imul   0x20(%rsp),%rdx
+	shr    $0x20,%rdx
+	inc    %edx
+	cmp    0x10(%rsp),%rdx
+	jae    <hot::book>
+	shl    $0x6,%rdx
+	mov    0x18(%rsp),%rax
+	prefetcht0 (%rax,%rdx,1)
+	cmp    %r9,%r13
 	je     <hot::book>
 	movabs $0x6a09e667f3bcc909,%rax
-	xor    %rax,%r12
+	xor    %rax,%r13
 	mov    %rdi,%rax
-	mul    %r12
-	xor    %rdx,%rax
+	mul    %r13
+	shr    $0x20,%rdx
 	shr    $0x20,%rax
-	mul    %rsi
-	shld   $0x20,%rax,%rdx
-	cmp    %rdx,%rsi
-	jbe    <hot::book>
-	mov    0x10(%rsp),%rax
-	prefetcht0 (%rax,%rdx,8)
-	mov    %r11d,%eax
+	xor    %eax,%edx
+	imul   0x20(%rsp),%rdx
+	shr    $0x20,%rdx
+	inc    %edx
+	cmp    0x10(%rsp),%rdx
+	jae    <hot::book>
+	shl    $0x6,%rdx
+	mov    0x18(%rsp),%rax
+	prefetcht0 (%rax,%rdx,1)
+	mov    %esi,%eax
 	jmp    <hot::book>
-	nopl   0x0(%rax)
+	nop
 	cmp    $0x9,%edx
 	jne    <hot::book>
-	mov    0x8(%rdi),%r9
-	mov    0x10(%rdi),%r12
+	mov    0x8(%rsi),%r9
+	mov    0x10(%rsi),%r13
 	jmp    <hot::book>
-	xor    %r9d,%r9d
+	mov    0x100(%r15),%rcx
+	mov    0x108(%r15),%rdi
+	mov    $0xc,%r8d
+	mov    0x10(%rsp),%rsi
 	jmp    <hot::book>
-	mov    0x50(%r15),%rdi
-	mov    0x58(%r15),%r8
-	mov    0x138(%r15),%r9
-	mov    0x130(%r15),%rbx
-	mov    $0xc,%r14d
-	xor    %ebp,%ebp
-	movabs $0xbb67ae8584caa73b,%r13
-	jmp    <hot::book>
-	data16 data16 cs nopw 0x0(%rax,%rax,1)
-	add    $0x10,%r14
-	cmp    $0x8c,%r14
+	data16 data16 data16 data16 data16 cs nopw 0x0(%rax,%rax,1)
+	add    $0x10,%r8
+	cmp    $0x8c,%r8
 	je     <hot::book>
-	mov    0x3c(%rsp,%r14,1),%r11d
-	cmp    %r11,%r10
+	mov    0x4c(%rsp,%r8,1),%r12d
+	cmp    %r12,%r10
 	jbe    <hot::book>
-	mov    %r11,%rcx
+	mov    0x44(%rsp,%r8,1),%r9
+	mov    %r12,%rdx
 	movabs $0x76cf5d0b09954e76,%rax
-	imul   %rax,%rcx
-	add    %r13,%rcx
-	mov    0x34(%rsp,%r14,1),%rax
-	movabs $0x6a09e667f3bcc909,%rdx
-	xor    %rdx,%rax
-	mul    %rcx
-	mov    %rax,%rcx
-	shrd   $0x20,%rdx,%rcx
+	imul   %rax,%rdx
+	movabs $0xbb67ae8584caa73b,%rax
+	add    %rax,%rdx
+	mov    %r9,%rax
+	movabs $0x6a09e667f3bcc909,%r11
+	xor    %r11,%rax
+	mul    %rdx
 	shr    $0x20,%rdx
-	xor    %rdx,%rcx
-	mov    %ecx,%eax
-	mul    %rsi
-	shld   $0x20,%rax,%rdx
+	shr    $0x20,%rax
+	xor    %eax,%edx
+	imul   0x20(%rsp),%rdx
+	shr    $0x20,%rdx
+	inc    %edx
 	cmp    %rdx,%rsi
 	jbe    <hot::book>
-	mov    0x10(%rsp),%rax
-	cmp    %ecx,(%rax,%rdx,8)
-	mov    0x4(%rax,%rdx,8),%eax
-	cmovne %ebp,%eax
-	mov    %eax,0x40(%rsp,%r14,1)
-	cmp    %rax,%r8
-	jbe    <hot::book>
-	shl    $0x5,%rax
-	prefetcht0 (%rdi,%rax,1)
-	lea    (%r11,%r11,2),%rax
+	mov    %rdx,%r11
+	shl    $0x6,%r11
+	mov    0x18(%rsp),%rbx
+	lea    (%rbx,%r11,1),%rax
+	lea    0x1(%r12),%ebp
+	cmp    %r9,(%rbx,%r11,1)
+	jne    <hot::book>
+	xor    %r14d,%r14d
+	cmp    %ebp,0x18(%rax)
+	je     <hot::book>
+	xor    %ebx,%ebx
+	cmp    %r9,0x20(%rax)
+	jne    <hot::book>
+	mov    $0x1,%r14d
+	cmp    %ebp,0x38(%rax)
+	jne    <hot::book>
+	lea    (%r14,%rdx,2),%ebx
+	lea    (%r12,%r12,2),%rax
 	shl    $0x6,%rax
-	add    0x28(%rsp),%rax
-	mov    0x4(%rax),%ecx
-	add    (%rax),%ecx
-	cmp    $0x1,%ecx
-	adc    $0xffffffff,%ecx
-	cmp    %rcx,%r9
+	add    0x30(%rsp),%rax
+	mov    %ebx,0x50(%rsp,%r8,1)
+	mov    0x4(%rax),%edx
+	add    (%rax),%edx
+	cmp    $0x1,%edx
+	adc    $0xffffffff,%edx
+	cmp    %rdx,%rdi
 	jbe    <hot::book>
-	shl    $0x4,%rcx
-	prefetcht0 (%rbx,%rcx,1)
-	mov    0x10(%rax),%ecx
-	add    0xc(%rax),%ecx
-	cmp    $0x1,%ecx
-	adc    $0xffffffff,%ecx
-	cmp    %rcx,%r9
+	shl    $0x4,%rdx
+	prefetcht0 (%rcx,%rdx,1)
+	mov    0x10(%rax),%edx
+	add    0xc(%rax),%edx
+	cmp    $0x1,%edx
+	adc    $0xffffffff,%edx
+	cmp    %rdx,%rdi
 	jbe    <hot::book>
-	shl    $0x4,%rcx
-	prefetcht0 (%rbx,%rcx,1)
+	shl    $0x4,%rdx
+	prefetcht0 (%rcx,%rdx,1)
 	jmp    <hot::book>
-	lea    0x148(%rsp),%rdi
-	lea    0x40(%rsp),%rsi
+	lea    0x158(%rsp),%rdi
+	lea    0x50(%rsp),%rsi
 	mov    $0x100,%edx
 	call   *(%rip)        # <memcpy@GLIBC_2.14>
-	mov    0x30(%rsp),%rbp
-	test   %rbp,%rbp
-	mov    0x8(%rsp),%r14
+	cmpq   $0x0,0x38(%rsp)
 	je     <hot::book>
-	mov    0x18(%rsp),%rsi
 	xor    %r12d,%r12d
+	lea    0xf(%rsp),%rbp
+	mov    0x28(%rsp),%rsi
 	jmp    <hot::book>
-	data16 data16 data16 cs nopw 0x0(%rax,%rax,1)
+	nopl   0x0(%rax)
 	lea    0x70(%rsi),%rbx
 	inc    %r12
 	mov    %r15,%rdi
-	lea    0x7(%rsp),%rdx
+	mov    %rbp,%rdx
 	call   <wirebook_machine::books::Books::apply>
 	mov    %rbx,%rsi
-	cmp    %r14,%rbx
+	cmp    0x48(%rsp),%rbx
 	je     <hot::book>
 	lea    0xc(%r12),%r8
 	mov    $0xffffffff,%edx
-	cmp    %rbp,%r8
+	cmp    0x38(%rsp),%r8
 	jae    <hot::book>
 	imul   $0x70,%r8,%rax
-	add    0x18(%rsp),%rax
+	add    0x28(%rsp),%rax
 	movzbl (%rax),%ecx
 	lea    -0x4(%rcx),%edi
 	cmp    $0x5,%edi
@@ -249,14 +259,14 @@
 	mov    %rbx,%rdi
 	movabs $0x9e3779b97f4a7c15,%rax
 	imul   %rax,%rdi
-	movzbl 0x228(%r15),%ecx
+	movzbl 0x1c8(%r15),%ecx
 	shr    %cl,%rdi
-	mov    0x218(%r15),%rax
+	mov    0x1b8(%r15),%rax
 	cmp    %rax,%rdi
 	jae    <hot::book>
-	mov    0x210(%r15),%rcx
-	mov    0x220(%r15),%r14
-	nopw   0x0(%rax,%rax,1)
+	mov    0x1b0(%r15),%rcx
+	mov    0x1c0(%r15),%r14
+	nopl   0x0(%rax)
 	mov    %rdi,%r13
 	shl    $0x4,%r13
 	mov    0x8(%rcx,%r13,1),%r11d
@@ -270,52 +280,53 @@
 	cmp    %rax,%rdi
 	jb     <hot::book>
 	jmp    <hot::book>
-	nopw   0x0(%rax,%rax,1)
-	xor    %r9d,%r9d
-	movabs $0xbb67ae8584caa73b,%r13
-	mov    0x8(%rsp),%r14
-	jmp    <hot::book>
-	nopw   0x0(%rax,%rax,1)
+	xchg   %ax,%ax
 	dec    %r11d
 	cmp    %r11,0x10(%r15)
-	movabs $0xbb67ae8584caa73b,%r13
 	jbe    <hot::book>
 	mov    0x8(%r15),%rax
 	lea    (%r11,%r11,2),%rcx
 	shl    $0x6,%rcx
 	prefetcht0 (%rax,%rcx,1)
-	mov    0x1d8(%r15),%rdi
-	mov    0x1e0(%r15),%rbx
+	mov    0x50(%r15),%rdi
+	mov    0x58(%r15),%r14
+	lea    -0x1(%r14),%rbx
 	mov    %r11,%rcx
 	movabs $0x76cf5d0b09954e76,%rax
 	imul   %rax,%rcx
-	add    %r13,%rcx
+	movabs $0xbb67ae8584caa73b,%rax
+	add    %rax,%rcx
 	mov    %r9,%rdx
 	movabs $0x6a09e667f3bcc909,%rax
 	xor    %rax,%rdx
 	mov    %rcx,%rax
 	mul    %rdx
-	xor    %rdx,%rax
+	shr    $0x20,%rdx
 	shr    $0x20,%rax
-	mul    %rbx
-	shld   $0x20,%rax,%rdx
-	cmp    %rdx,%rbx
-	mov    0x8(%rsp),%r14
-	jbe    <hot::book>
-	prefetcht0 (%rdi,%rdx,8)
+	xor    %eax,%edx
+	imul   %rbx,%rdx
+	shr    $0x20,%rdx
+	inc    %edx
+	cmp    %r14,%rdx
+	jae    <hot::book>
+	shl    $0x6,%rdx
+	prefetcht0 (%rdi,%rdx,1)
 	cmp    %r9,%r10
 	je     <hot::book>
 	movabs $0x6a09e667f3bcc909,%rax
 	xor    %rax,%r10
 	mov    %rcx,%rax
 	mul    %r10
-	xor    %rdx,%rax
+	shr    $0x20,%rdx
 	shr    $0x20,%rax
-	mul    %rbx
-	shld   $0x20,%rax,%rdx
-	cmp    %rdx,%rbx
-	jbe    <hot::book>
-	prefetcht0 (%rdi,%rdx,8)
+	xor    %eax,%edx
+	imul   %rdx,%rbx
+	shr    $0x20,%rbx
+	inc    %ebx
+	cmp    %r14,%rbx
+	jae    <hot::book>
+	shl    $0x6,%rbx
+	prefetcht0 (%rdi,%rbx,1)
 	mov    %r11d,%edx
 	jmp    <hot::book>
 	cmp    $0x9,%ecx
@@ -323,111 +334,118 @@
 	mov    0x8(%rax),%r9
 	mov    0x10(%rax),%r10
 	jmp    <hot::book>
-	nop
+	nopw   0x0(%rax,%rax,1)
 	xor    %r9d,%r9d
 	and    $0xf,%r8d
 	shl    $0x4,%r8d
-	mov    %r9,0x148(%rsp,%r8,1)
-	mov    %edx,0x150(%rsp,%r8,1)
-	movl   $0x0,0x154(%rsp,%r8,1)
+	mov    %r9,0x158(%rsp,%r8,1)
+	mov    %edx,0x160(%rsp,%r8,1)
+	movl   $0x0,0x164(%rsp,%r8,1)
 	mov    %r12d,%eax
 	and    $0xf,%eax
 	xor    $0x8,%eax
 	shl    $0x4,%eax
-	mov    0x150(%rsp,%rax,1),%r9d
-	cmp    %r9,0x10(%r15)
+	mov    0x160(%rsp,%rax,1),%edi
+	cmp    %rdi,0x10(%r15)
 	jbe    <hot::book>
 	lea    (%rsp,%rax,1),%r8
-	add    $0x148,%r8
-	mov    0x1e0(%r15),%rcx
-	mov    %r9,%rdx
+	add    $0x158,%r8
+	mov    (%r8),%r9
+	mov    0x58(%r15),%rcx
+	lea    -0x1(%rcx),%r10
+	mov    %rdi,%rdx
 	movabs $0x76cf5d0b09954e76,%rax
 	imul   %rax,%rdx
-	add    %r13,%rdx
-	mov    (%r8),%rax
-	movabs $0x6a09e667f3bcc909,%rdi
-	xor    %rdi,%rax
+	movabs $0xbb67ae8584caa73b,%rax
+	add    %rax,%rdx
+	mov    %r9,%rax
+	movabs $0x6a09e667f3bcc909,%r11
+	xor    %r11,%rax
 	mul    %rdx
-	mov    %rax,%rdi
-	shrd   $0x20,%rdx,%rdi
 	shr    $0x20,%rdx
-	xor    %rdx,%rdi
-	mov    %edi,%eax
-	mul    %rcx
-	shld   $0x20,%rax,%rdx
+	shr    $0x20,%rax
+	xor    %eax,%edx
+	imul   %r10,%rdx
+	shr    $0x20,%rdx
+	inc    %edx
 	cmp    %rdx,%rcx
 	jbe    <hot::book>
-	lea    (%r9,%r9,2),%rax
-	shl    $0x6,%rax
-	add    0x8(%r15),%rax
-	mov    0x1d8(%r15),%rcx
-	cmp    %edi,(%rcx,%rdx,8)
-	mov    0x4(%rcx,%rdx,8),%ecx
-	mov    $0x0,%edx
-	cmovne %edx,%ecx
-	mov    %ecx,0xc(%r8)
-	cmp    %rcx,0x58(%r15)
-	jbe    <hot::book>
-	mov    0x50(%r15),%rdx
-	shl    $0x5,%rcx
-	prefetcht0 (%rdx,%rcx,1)
-	mov    0x130(%r15),%rcx
-	mov    0x138(%r15),%rdx
-	mov    0x4(%rax),%edi
-	add    (%rax),%edi
+	mov    0x50(%r15),%rax
+	mov    %rdx,%r11
+	shl    $0x6,%r11
+	lea    (%rax,%r11,1),%rcx
+	lea    0x1(%rdi),%r10d
+	cmp    %r9,(%rax,%r11,1)
+	jne    <hot::book>
+	xor    %r11d,%r11d
+	cmp    %r10d,0x18(%rcx)
+	je     <hot::book>
+	xor    %eax,%eax
+	cmp    %r9,0x20(%rcx)
+	jne    <hot::book>
+	mov    $0x1,%r11d
+	cmp    %r10d,0x38(%rcx)
+	jne    <hot::book>
+	lea    (%r11,%rdx,2),%eax
+	lea    (%rdi,%rdi,2),%rcx
+	shl    $0x6,%rcx
+	add    0x8(%r15),%rcx
+	mov    %eax,0xc(%r8)
+	mov    0x100(%r15),%rax
+	mov    0x108(%r15),%rdx
+	mov    0x4(%rcx),%edi
+	add    (%rcx),%edi
 	cmp    $0x1,%edi
 	adc    $0xffffffff,%edi
 	cmp    %rdi,%rdx
 	jbe    <hot::book>
 	shl    $0x4,%rdi
-	prefetcht0 (%rcx,%rdi,1)
-	mov    0x10(%rax),%edi
-	add    0xc(%rax),%edi
+	prefetcht0 (%rax,%rdi,1)
+	mov    0x10(%rcx),%edi
+	add    0xc(%rcx),%edi
 	cmp    $0x1,%edi
 	adc    $0xffffffff,%edi
 	cmp    %rdi,%rdx
 	jbe    <hot::book>
 	shl    $0x4,%rdi
-	prefetcht0 (%rcx,%rdi,1)
+	prefetcht0 (%rax,%rdi,1)
 	lea    0x4(%r12),%eax
 	and    $0xf,%eax
 	shl    $0x4,%eax
-	mov    0x154(%rsp,%rax,1),%edi
-	test   %rdi,%rdi
+	mov    0x164(%rsp,%rax,1),%edx
+	test   %rdx,%rdx
 	je     <hot::book>
 	mov    0x58(%r15),%rax
+	mov    %edx,%edi
+	shr    %edi
 	cmp    %rdi,%rax
 	jbe    <hot::book>
 	mov    0x50(%r15),%rcx
-	shl    $0x5,%rdi
-	mov    0xc(%rcx,%rdi,1),%edx
-	cmp    %rdx,0xc8(%r15)
-	jbe    <hot::book>
-	mov    0xc0(%r15),%r8
-	shl    $0x5,%rdx
-	prefetcht0 (%r8,%rdx,1)
+	and    $0x1,%edx
+	shl    $0x6,%rdi
 	add    %rcx,%rdi
+	shl    $0x5,%edx
+	mov    0xc(%rdx,%rdi,1),%r8d
+	cmp    %r8,0x98(%r15)
+	jbe    <hot::book>
+	mov    0x90(%r15),%r9
+	shl    $0x5,%r8
+	prefetcht0 (%r9,%r8,1)
+	add    %rdx,%rdi
 	mov    0x10(%rdi),%edx
-	cmp    %rdx,%rax
-	ja     <hot::book>
-	mov    0x14(%rdi),%edx
+	shr    %edx
 	cmp    %rdx,%rax
 	jbe    <hot::book>
-	jmp    <hot::book>
-	nopl   (%rax)
-	add    %rcx,%rdi
-	mov    0x10(%rdi),%edx
-	cmp    %rdx,%rax
-	jbe    <hot::book>
-	shl    $0x5,%rdx
+	shl    $0x6,%rdx
 	prefetcht0 (%rcx,%rdx,1)
 	mov    0x14(%rdi),%edx
+	shr    %edx
 	cmp    %rdx,%rax
 	jbe    <hot::book>
-	shl    $0x5,%rdx
+	shl    $0x6,%rdx
 	prefetcht0 (%rcx,%rdx,1)
 	jmp    <hot::book>
-	add    $0x248,%rsp
+	add    $0x258,%rsp
 	pop    %rbx
 	pop    %r12
 	pop    %r13
