@@ -116,7 +116,8 @@ macro_rules! decoder {
                 self.shared.counters
             }
 
-            /// Gives the events of `bytes`, one message with this `sequence`, to `out`.
+            /// Gives the events of `bytes`, one message with this `sequence`, to `out`. Not inlined: who
+            /// decodes any protocol has ITCH's loop, and its registers, to itself.
             #[inline(never)]
             pub fn decode(
                 &mut self,
