@@ -31,8 +31,8 @@ pub trait Mailbox {
         self.deliver(&event.into());
     }
 
-    /// Ends a cycle of the worker, in which it found something or nothing: the time for what a shard
-    /// does that shares the worker's thread.
+    /// Ends a cycle of the worker, in which it found something or nothing: the time to say that there is
+    /// no more, or for what a shard does that shares the worker's thread.
     fn end_cycle(&mut self, _found: Found) {}
 
     /// The longest that the worker may sleep.

@@ -98,6 +98,7 @@ impl RingMailbox {
     #[cold]
     fn wait_for_room(&mut self, words: &[u64]) {
         self.backpressure += 1;
+        self.writer.announce();
         self.progress.awaits(Awaits::Room(self.shard));
         while let Err(PushError::Full) = self.writer.try_push_words(words) {
             if self.shard_gone.load(Ordering::Acquire) {
@@ -119,6 +120,13 @@ impl Mailbox for RingMailbox {
     #[inline]
     fn deliver_packed(&mut self, event: &PackedEvent) {
         self.push(event.words());
+    }
+
+    #[inline]
+    fn end_cycle(&mut self, found: Found) {
+        if found.any() {
+            self.writer.announce();
+        }
     }
 
     fn backpressure(&self) -> u64 {
@@ -350,20 +358,16 @@ impl Batch {
         self.bad_slots
     }
 
-    /// Takes the next events, in place of those that were applied; returns how many slots it took.
+    /// Takes the next events, in place of those that were applied; returns how many records it took.
     #[inline]
     fn fill(&mut self, mailbox: &mut GatingReader, books: &Books) -> usize {
         self.events.clear();
-        let mut slots = 0;
-        while slots < BATCH_EVENTS
-            && let Some(record) = mailbox.pop()
-        {
-            slots += 1;
+        let records = mailbox.pop_each(BATCH_EVENTS, |record| {
             let is_event = self.events.push_words(books, record.words()).is_ok();
             self.bad_slots += u64::from(!is_event);
-        }
+        });
         mailbox.release();
-        slots
+        records
     }
 }
 

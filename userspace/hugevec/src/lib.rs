@@ -109,29 +109,6 @@ pub fn prefetch<T>(table: &[T], index: usize) {
     let _ = address;
 }
 
-/// Asks the processor to bring an element's cache line near and to take it from other cores, as it will be
-/// written soon. Otherwise as [`prefetch`].
-///
-/// Source: the same, PREFETCHW; a processor that does not have it takes it for no operation.
-#[inline]
-#[allow(unsafe_code, reason = "there is no intrinsic for it")]
-pub fn prefetch_to_write<T>(table: &[T], index: usize) {
-    let Some(element) = table.get(index) else { return };
-    let address = std::ptr::from_ref(element);
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: the instruction reads and writes no memory in the sense of the language, no register and no
-    // flag, never faults, and the address is that of a live element besides.
-    unsafe {
-        std::arch::asm!(
-            "prefetchw [{}]",
-            in(reg) address,
-            options(nostack, preserves_flags, readonly)
-        );
-    }
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-    let _ = address;
-}
-
 impl<T> Deref for HugeVec<T> {
     type Target = [T];
 
@@ -227,7 +204,6 @@ mod tests {
         table[7] = 5;
         for index in [0, 7, 99, 100, usize::MAX] {
             prefetch(&table, index);
-            prefetch_to_write(&table, index);
         }
         assert_eq!((table[7], table.iter().sum::<u64>()), (5, 5));
     }

@@ -48,9 +48,19 @@
 //! The reader's loads are all relaxed, with fences, because its memory may be mapped read-only
 //! (std, "Atomic accesses to read-only memory": an acquire load there is not defined).
 //!
-//! *Gating:* the reader's copies come before its release store of the gate cursor; the writer
+//! *Gating:* what the reader reads comes before its release store of the gate cursor; the writer
 //! rewrites a slot only after an acquire load of a gate past it. So a gating reader needs no second
-//! look.
+//! look, and may read plain words where they lie.
+//!
+//! # Why a gating reader takes blocks
+//!
+//! A reader that follows its writer slot by slot is a few lines behind it, and its processor fetches lines
+//! ahead: those that the writer is about to write. Each then goes from core to core twice, for either end
+//! as slowly as for the other, so they stay together. The writer's cursor, on a line of its own, is stored
+//! once a block ([`GatedWriter::announce`]), and a reader that has taken a block without finding the ring
+//! empty goes on when it is told of more, or after less than a microsecond. That is advice about when to
+//! look and no part of the proof: what is published, each slot's sequence says, and a reader that waits for
+//! a single record waits for that one line.
 
 mod reader;
 mod slot;
@@ -72,6 +82,8 @@ pub const RECORD_BYTES_MAX: usize = 1024;
 /// The largest capacity, in slots.
 pub const CAPACITY_MAX: usize = 1 << 32;
 
+/// The most slots of a block.
+const BLOCK_SLOTS_MAX: u64 = 64;
 const RECORD_SLOTS_MAX: usize = RECORD_BYTES_MAX.div_ceil(SLOT_PAYLOAD_BYTES);
 
 /// A position in a ring: slots written since its beginning.
@@ -180,22 +192,11 @@ impl Ring {
         self.slots.len() as u64
     }
 
-    /// Has a slot brought near, to be read.
+    /// Slots of a block: the ring has room for several, so that neither end waits for the other in order
+    /// to end one.
     #[inline(always)]
-    fn prefetch(&self, cursor: Cursor) {
-        #[cfg(not(loom))]
-        wirebook_hugevec::prefetch(&self.slots, self.index(cursor));
-        #[cfg(loom)]
-        let _ = cursor;
-    }
-
-    /// Has a slot brought near, to be written: other cores lose it.
-    #[inline(always)]
-    fn prefetch_to_write(&self, cursor: Cursor) {
-        #[cfg(not(loom))]
-        wirebook_hugevec::prefetch_to_write(&self.slots, self.index(cursor));
-        #[cfg(loom)]
-        let _ = cursor;
+    fn block(&self) -> u64 {
+        (self.capacity() / 4).clamp(1, BLOCK_SLOTS_MAX)
     }
 
     #[inline(always)]

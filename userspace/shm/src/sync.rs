@@ -2,9 +2,7 @@
 //!
 //! Each rule that the proofs in `ring` and `seqlock` rest on has a name here. Outside loom every
 //! rule is kept, at compile time. Under loom a test may break one and see that the model notices:
-//! a rule whose loss goes unnoticed is either not needed or not tested. The orderings of the gate
-//! itself have no name here: losing them would let a load see a store that comes after it, which
-//! loom does not model, so for them the proof stands alone.
+//! a rule whose loss goes unnoticed is either not needed or not tested.
 #![cfg_attr(
     not(loom),
     allow(unreachable_pub, reason = "public under loom, for tests that break the rules")
@@ -34,6 +32,10 @@ pub enum Rule {
     FirstSlotLast,
     /// A gated writer waits for its reader.
     Gate,
+    /// A gating reader gives slots back by a release store: what it read comes before.
+    GateRelease,
+    /// A gated writer sees that by an acquire load: what it writes comes after.
+    GateAcquire,
 }
 
 #[cfg(not(loom))]

@@ -14,7 +14,9 @@ enum Operation {
     PushWords(Vec<u64>),
     PushBytes(Vec<u8>),
     Read,
+    ReadEach(usize),
     Release,
+    Announce,
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -22,8 +24,10 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => prop::collection::vec(any::<u64>(), 7).prop_map(Operation::PushWords),
         1 => prop::collection::vec(any::<u64>(), 0..130).prop_map(Operation::PushWords),
         1 => prop::collection::vec(any::<u8>(), 0..1030).prop_map(Operation::PushBytes),
-        5 => Just(Operation::Read),
+        3 => Just(Operation::Read),
+        2 => (0..20usize).prop_map(Operation::ReadEach),
         1 => Just(Operation::Release),
+        1 => Just(Operation::Announce),
     ]
 }
 
@@ -78,9 +82,27 @@ proptest! {
                     }
                     continue;
                 }
+                Operation::ReadEach(most) => {
+                    let count = most.min(queue.len());
+                    let expected: Vec<(u64, Vec<u8>)> = queue.drain(..count).collect();
+                    let mut found = Vec::new();
+                    let taken = reader.pop_each(most, |record| {
+                        found.push((record.cursor().get(), record.bytes().to_vec()));
+                    });
+                    prop_assert_eq!((taken, &found), (count, &expected));
+                    read += expected.iter().map(|(_, bytes)| slots_for(bytes.len())).sum::<u64>();
+                    if count < most {
+                        released = read;
+                    }
+                    continue;
+                }
                 Operation::Release => {
                     reader.release();
                     released = read;
+                    continue;
+                }
+                Operation::Announce => {
+                    writer.announce();
                     continue;
                 }
             };
@@ -109,7 +131,8 @@ proptest! {
             let (pushed, bytes) = match operation {
                 Operation::PushWords(words) => (writer.push_words(&words), bytes_of(&words)),
                 Operation::PushBytes(bytes) => (writer.push_bytes(&bytes), bytes),
-                Operation::Read | Operation::Release => {
+                Operation::Announce => continue,
+                Operation::Read | Operation::ReadEach(_) | Operation::Release => {
                     match reader.poll() {
                         Observed::Empty => prop_assert_eq!(read, written),
                         Observed::Overrun { missed_slots } => {
@@ -172,6 +195,37 @@ fn a_gated_ring_carries_everything_between_threads() {
                     assert_eq!(record.words(), numbered(number));
                     break;
                 }
+                std::thread::yield_now();
+            }
+        }
+    });
+}
+
+#[test]
+fn a_gated_ring_carries_batches_between_threads() {
+    let (mut writer, mut reader) = ring::gated(64).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for number in 1..=records() {
+                // Nine of ten have one slot.
+                let record = if number % 10 == 0 { numbered(number) } else { vec![number; 7] };
+                while writer.try_push_words(&record) == Err(PushError::Full) {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let mut number = 0;
+        while number < records() {
+            let taken = reader.pop_each(40, |record| {
+                number += 1;
+                let is_right = match number % 10 {
+                    0 => record.words() == numbered(number),
+                    _ => record.words() == [number; 7],
+                };
+                assert!(is_right, "record {number}");
+            });
+            reader.release();
+            if taken == 0 {
                 std::thread::yield_now();
             }
         }

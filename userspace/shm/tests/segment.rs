@@ -138,6 +138,24 @@ fn size_of_a_cell() -> usize {
     (of(1 << 20) - of(0)) >> 20
 }
 
+/// The writer's cursor as the ABI has it in a gated ring: behind, until the writer announces it.
+#[test]
+fn a_gated_writer_announces_how_far_it_has_come() {
+    let mut segment = segment();
+    let (mut writer, _reader) = segment.gated_ring("mailbox-0-0").unwrap();
+    let view = SegmentView::open(segment.share().unwrap()).unwrap();
+    let joins_at = || view.observe("mailbox-0-0").unwrap().cursor().get();
+    let mut seen = Vec::new();
+    for number in 0..20 {
+        writer.try_push_words(&[number; 7]).unwrap();
+        seen.push(joins_at());
+    }
+    // A quarter of the 64 slots is a block.
+    assert_eq!(seen, [[0; 15].as_slice(), &[16; 5]].concat());
+    writer.announce();
+    assert_eq!(joins_at(), 20);
+}
+
 /// Nobody writes a segment or takes its pages away: each way in that Linux has is tried, through the
 /// shared descriptor, through one opened anew for writing, and through the writer's own.
 fn assert_read_only(segment: &Segment) {

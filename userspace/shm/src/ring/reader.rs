@@ -36,22 +36,22 @@ pub struct GatingReader {
     cursor: Cursor,
     /// The cursor as last given back to the writer.
     released: Cursor,
-    /// Records popped since the ring was last found empty.
-    run: u64,
+    /// Where to ask how far the writer has come, before the slot there is looked at.
+    ask_at: Cursor,
+    /// Whether the writer has said that everything before `ask_at` is published.
+    is_behind: bool,
     copy: Copy,
 }
 
 impl GatingReader {
-    /// How many slots ahead of the one that it reads a reader has brought near. More than the lines that a
-    /// core can wait for at once; docs/performance.md has the figures.
-    const AHEAD_SLOTS: u64 = 32;
-    /// So many records in a row before it does: whoever waits for each record alone would only take
-    /// the lines away that its writer is about to write.
-    const RUN_RECORDS: u64 = 8;
+    /// Times that a reader asks how far the writer has come before it looks at the next slot after all:
+    /// about as long as a fast writer takes for a block.
+    const PATIENCE: u32 = if cfg!(loom) { 1 } else { 64 };
 
     pub(crate) fn new(ring: Ring) -> Self {
         let start = Cursor::default();
-        Self { ring, cursor: start, released: start, run: 0, copy: Copy::new() }
+        let copy = Copy::new();
+        Self { ring, cursor: start, released: start, ask_at: start, is_behind: false, copy }
     }
 
     /// The next record, or `None` where the writer has published no more.
@@ -60,22 +60,78 @@ impl GatingReader {
     /// until [`release`](Self::release), or until `pop` finds the ring empty.
     #[inline]
     pub fn pop(&mut self) -> Option<Record<'_>> {
+        if self.cursor >= self.ask_at {
+            self.await_block();
+        }
         let first = self.cursor;
-        let sequence = self.ring.slot(first).sequence();
-        let (true, Holds::Record(length_bytes)) =
-            (sequence.cursor() == Some(first), sequence.holds())
-        else {
+        let Some(length_bytes) = self.ring.slot(first).sequence().length_at(first) else {
             self.release();
-            self.run = 0;
+            self.ask_at = first.after(self.ring.block());
+            self.is_behind = false;
             return None;
         };
-        self.run += 1;
-        if self.run > Self::RUN_RECORDS {
-            self.ring.prefetch(first.after(Self::AHEAD_SLOTS));
-        }
         let slots = self.copy.take(&self.ring, first, length_bytes);
         self.cursor = first.after(slots);
         Some(self.copy.record(first, length_bytes))
+    }
+
+    /// Gives away the next records, `most` of them at most, and says how many: [`pop`](Self::pop) for
+    /// many, which spares the copy of those that have one slot, as `take` sees them where they lie.
+    #[inline]
+    pub fn pop_each(&mut self, most: usize, mut take: impl FnMut(Record<'_>)) -> usize {
+        let mut taken = 0;
+        while taken < most
+            && let Some(record) = self.pop()
+        {
+            take(record);
+            taken += 1;
+            if self.is_behind {
+                taken += self.pop_short(most - taken, &mut take);
+            }
+        }
+        taken
+    }
+
+    /// As [`pop_each`](Self::pop_each), up to a record of several slots, the end of what is published or
+    /// of a block. Nothing in the loop but its cursor goes from one record to the next.
+    #[inline(always)]
+    #[allow(unsafe_code, reason = "the words are read where they lie")]
+    fn pop_short(&mut self, most: usize, take: &mut impl FnMut(Record<'_>)) -> usize {
+        let first = self.cursor;
+        let end = first.after(most as u64).min(self.ask_at);
+        let mut cursor = first;
+        while cursor < end {
+            let slot = self.ring.slot(cursor);
+            let Some(length_bytes @ ..=SLOT_PAYLOAD_BYTES) = slot.sequence().length_at(cursor)
+            else {
+                break;
+            };
+            // SAFETY: by the sequence, the writing of the payload happened before. A ring has one writer,
+            // here a `GatedWriter`, which writes the slot again only after it has seen a gate past it.
+            // The gate moves in `release` alone, and `self` is borrowed here.
+            let words = unsafe { slot.words() };
+            let words = &words[..length_bytes.div_ceil(8)];
+            take(Record { cursor, words, length_bytes });
+            cursor = cursor.after(1);
+        }
+        self.cursor = cursor;
+        (cursor.0 - first.0) as usize
+    }
+
+    /// Waits, but not for long, until the writer says that there is more. `ring` says why.
+    #[inline(never)]
+    fn await_block(&mut self) {
+        for _ in 0..Self::PATIENCE {
+            let writer = self.ring.control().writer();
+            if writer > self.cursor {
+                self.ask_at = writer;
+                self.is_behind = true;
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        self.ask_at = self.cursor.after(self.ring.block());
+        self.is_behind = false;
     }
 
     /// Gives the slots of all popped records back to the writer.
@@ -85,11 +141,6 @@ impl GatingReader {
             self.ring.control().set_gate(self.cursor);
             self.released = self.cursor;
         }
-    }
-
-    /// Goes on at the next record to be published.
-    pub fn seek_newest(&mut self) {
-        self.cursor = self.ring.control().writer();
     }
 
     /// Where the next record will be read.

@@ -18,7 +18,7 @@ pub(crate) struct Slot {
 #[repr(C, align(128))]
 pub(crate) struct Control {
     /// The writer's cursor: every record before it is published. Stored by the writer after each
-    /// record, loaded by readers that join or were lapped.
+    /// record, in a gated ring once a block; loaded by readers that join, were lapped or take blocks.
     writer: AtomicU64,
     /// The cursor up to which a board beside the ring shows all that its records say; stored and
     /// loaded as `writer` is.
@@ -73,6 +73,14 @@ impl Sequence {
         (self.0 >> Self::HOLDS_BITS).checked_sub(1).map(Cursor::new)
     }
 
+    /// The bytes of the record that begins at `cursor`, where one is published: asked for every record
+    /// that a gating reader takes, so it is one subtraction.
+    #[inline(always)]
+    pub(crate) fn length_at(self, cursor: Cursor) -> Option<usize> {
+        let length_bytes = self.0.wrapping_sub((cursor.get() + 1) << Self::HOLDS_BITS);
+        (1..=RECORD_BYTES_MAX as u64).contains(&length_bytes).then_some(length_bytes as usize)
+    }
+
     /// What the slot holds. A length that no writer of ours stores reads as a continuation, so that
     /// a reader of a foreign segment steps over it.
     pub(crate) fn holds(self) -> Holds {
@@ -110,6 +118,32 @@ impl Slot {
         for (word, shared) in into.iter_mut().zip(&self.payload) {
             *word = shared.load(Ordering::Relaxed);
         }
+    }
+
+    /// The payload where it lies, as plain words.
+    ///
+    /// # Safety
+    ///
+    /// Whatever wrote the payload happened before, and nothing writes it until the borrow ends.
+    #[cfg(not(loom))]
+    #[inline(always)]
+    #[allow(unsafe_code, reason = "atomics are read as plain words while nobody writes them")]
+    pub(crate) unsafe fn words(&self) -> &[u64; SLOT_WORDS] {
+        // SAFETY: an `AtomicU64` has the size and the bits of a `u64`, and in a slot its alignment; a
+        // plain read races with writes alone, of which the caller says that there is none.
+        unsafe { &*std::ptr::from_ref(&self.payload).cast() }
+    }
+
+    /// As outside loom, but a copy: loom's atomics are no words, and it checks what the caller says.
+    ///
+    /// # Safety
+    ///
+    /// None: loom panics where it is not as above.
+    #[cfg(loom)]
+    #[allow(unsafe_code, reason = "the door to the check")]
+    pub(crate) unsafe fn words(&self) -> [u64; SLOT_WORDS] {
+        // SAFETY: loom panics instead of racing.
+        self.payload.each_ref().map(|word| unsafe { word.unsync_load() })
     }
 
     /// Says that the slot is about to be rewritten (W1); the caller fences (W2).
@@ -173,12 +207,12 @@ impl Control {
 
     #[inline(always)]
     pub(crate) fn gate(&self) -> Cursor {
-        Cursor::new(self.gate.load(Ordering::Acquire))
+        Cursor::new(self.gate.load(ordering(Rule::GateAcquire, Ordering::Acquire)))
     }
 
     #[inline(always)]
     pub(crate) fn set_gate(&self, cursor: Cursor) {
-        self.gate.store(cursor.get(), Ordering::Release);
+        self.gate.store(cursor.get(), ordering(Rule::GateRelease, Ordering::Release));
     }
 }
 

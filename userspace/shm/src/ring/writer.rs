@@ -43,7 +43,7 @@ impl Writer {
     #[inline]
     pub fn push_words(&mut self, words: &[u64]) -> Result<Cursor, LengthError> {
         let need = self.end.need(size_of_val(words))?;
-        Ok(self.end.write(need, words))
+        Ok(self.push(need, words))
     }
 
     /// Publishes a record of bytes. Returns the cursor at which it begins.
@@ -54,7 +54,14 @@ impl Writer {
     #[inline]
     pub fn push_bytes(&mut self, bytes: &[u8]) -> Result<Cursor, LengthError> {
         let need = self.end.need(bytes.len())?;
-        Ok(self.end.write(need, bytes))
+        Ok(self.push(need, bytes))
+    }
+
+    #[inline]
+    fn push<P: Payload + ?Sized>(&mut self, need: Need, payload: &P) -> Cursor {
+        let first = self.end.write(need, payload);
+        self.end.announce();
+        first
     }
 
     /// Where the next record will begin.
@@ -75,15 +82,14 @@ pub struct GatedWriter {
     /// The reader's cursor as last seen: loaded again only when the ring looks full, so that the
     /// line it lies on stays with the reader.
     gate: Cursor,
+    /// Where it announces its own cursor next.
+    announce_at: Cursor,
 }
 
 impl GatedWriter {
-    /// How many slots ahead of the one to be written next are brought near: a store waits for its line
-    /// in the store buffer, where a few records find room.
-    const AHEAD_SLOTS: u64 = 12;
-
     pub(crate) fn new(ring: Ring) -> Self {
-        Self { end: End::new(ring), gate: Cursor::default() }
+        let announce_at = Cursor::default().after(ring.block());
+        Self { end: End::new(ring), gate: Cursor::default(), announce_at }
     }
 
     /// Publishes a record of 64-bit words. Returns the cursor at which it begins.
@@ -115,21 +121,25 @@ impl GatedWriter {
         self.end.cursor
     }
 
+    /// Says how far it has come, which it does by itself once a block. A reader that takes block by block
+    /// learns so at once that there is less than one; else it looks by itself a little later.
+    #[inline]
+    pub fn announce(&mut self) {
+        let next = self.end.cursor.after(self.end.ring.block());
+        if self.announce_at != next {
+            self.announce_at = next;
+            self.end.announce();
+        }
+    }
+
     #[inline]
     fn push<P: Payload + ?Sized>(&mut self, need: Need, payload: &P) -> Result<Cursor, PushError> {
         self.wait_for(need)?;
         let first = self.end.write(need, payload);
-        self.prefetch_ahead();
-        Ok(first)
-    }
-
-    /// Only what the reader has given back: a slot that it has yet to read would be taken from it.
-    #[inline(always)]
-    fn prefetch_ahead(&self) {
-        let ahead = self.end.cursor.after(Self::AHEAD_SLOTS);
-        if ahead.get() < self.gate.get() + self.end.ring.capacity() {
-            self.end.ring.prefetch_to_write(ahead);
+        if self.end.cursor >= self.announce_at {
+            self.announce();
         }
+        Ok(first)
     }
 
     #[inline]
@@ -198,8 +208,13 @@ impl End {
         }
         self.ring.slot(first).publish(first, need.length_bytes);
         self.cursor = first.after(need.slots as u64);
-        self.ring.control().set_writer(self.cursor);
         first
+    }
+
+    /// Shares its cursor.
+    #[inline(always)]
+    fn announce(&self) {
+        self.ring.control().set_writer(self.cursor);
     }
 }
 
