@@ -39,7 +39,7 @@ struct Arguments {
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
     trips: u64,
     /// Capacities to measure, in messages.
-    #[arg(long, value_delimiter = ',', default_values_t = [1_024, 65_536])]
+    #[arg(long, value_delimiter = ',', default_values_t = [1_024, 16_384, 65_536])]
     slots: Vec<usize>,
     /// Batches to measure, in messages.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 64])]

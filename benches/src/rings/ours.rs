@@ -1,7 +1,7 @@
 //! Our rings: gated, as from a worker to a shard, and open, as from a shard to readers.
 
 use super::{Maker, Message, Receiver, Ring, Sender};
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use wirebook_shm::ring::{
     GatedWriter, GatingReader, Observed, ObservingReader, PushError, Writer, gated, open,
 };
@@ -39,11 +39,13 @@ impl Sender for GatedWriter {
 
 impl Receiver for GatingReader {
     fn receive(&mut self, mut take: impl FnMut(&Message)) -> anyhow::Result<()> {
-        for _ in 0..BATCH {
-            let Some(record) = self.pop() else { break };
-            take(as_message(record.words())?);
-        }
+        let mut is_message = true;
+        self.pop_each(BATCH, |record| match record.words().try_into() {
+            Ok(message) => take(message),
+            Err(_) => is_message = false,
+        });
         self.release();
+        ensure!(is_message, "not a message");
         Ok(())
     }
 }
@@ -74,14 +76,10 @@ impl Sender for Writer {
 impl Receiver for ObservingReader {
     fn receive(&mut self, mut take: impl FnMut(&Message)) -> anyhow::Result<()> {
         match self.poll() {
-            Observed::Record(record) => take(as_message(record.words())?),
+            Observed::Record(record) => take(record.words().try_into()?),
             Observed::Empty => {}
             Observed::Overrun { missed_slots } => bail!("lapped by {missed_slots} slots"),
         }
         Ok(())
     }
-}
-
-fn as_message(words: &[u64]) -> anyhow::Result<&Message> {
-    Ok(words.try_into()?)
 }
