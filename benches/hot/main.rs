@@ -10,7 +10,7 @@ use std::hint::black_box;
 use wirebook_benches::feed::{Feed, Part};
 use wirebook_benches::ours::{DecodedBooks, limits_of};
 use wirebook_benches::slots::Slots;
-use wirebook_machine::Books;
+use wirebook_machine::{Books, LookAhead};
 use wirebook_model::{Event, EventSink};
 use wirebook_shm::ring::{Observed, ObservingReader, Writer};
 use wirebook_shm::{PageKind, Segment, SegmentLayout, SegmentView};
@@ -63,10 +63,14 @@ fn decode(decoder: &mut Decoder, slots: &mut Slots, part: &Part) {
     }
 }
 
-/// Events that were decoded before, into books.
+/// Events that were decoded before, into books, as many at a time as a packet has.
 #[inline(never)]
 fn book(books: &mut Books, events: &[Event]) {
-    books.apply_all(events, &mut ());
+    let mut ahead = LookAhead::with_capacity(PACKET_MESSAGES.into());
+    for packet in events.chunks(PACKET_MESSAGES.into()) {
+        packet.iter().for_each(|event| ahead.push(books, event));
+        books.apply_all(&mut ahead, &mut ());
+    }
 }
 
 /// Messages into books.

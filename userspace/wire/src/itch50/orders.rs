@@ -185,7 +185,7 @@ pub(super) fn event(bytes: &[u8], base: Base, sequence: u64) -> Option<PackedEve
     let other_id = u64::from_be_bytes(load(bytes, layout.other_end)?);
     let fields = PackedOrder {
         order_id: order.order_reference_number.get(),
-        price: i64::from(price) * layout.price_scale | layout.price_absent,
+        price: (i64::from(price) * layout.price_scale) | layout.price_absent,
         size: size & layout.size_mask,
         other_id: other_id & layout.other_mask,
     };
