@@ -52,7 +52,7 @@ pub struct Appliance {
     folder: TempDir,
 }
 
-/// How it stood when its records changed last, to [`LOOK`].
+/// How it stood when its records changed last, to two milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Drained {
     /// Its processor time.

@@ -73,7 +73,7 @@ pub struct Plan<'a> {
     pub tries: u32,
     /// How often the range of a limit is halved.
     pub steps: u32,
-    /// How the appliance waits; absent, as [`Plan::idle`] has it.
+    /// How the appliance waits; absent, by who shares its cores.
     pub idle: Option<&'a str>,
     /// More lines for the appliance's worker.
     pub worker_options: &'a str,
