@@ -45,7 +45,7 @@
 //! never the value of W5 again, as cursors do not recur. So R5 = R1 means that all words are our
 //! record's, and looking at the first slot again is enough for a record of any length.
 //!
-//! The reader's loads are all relaxed, with fences, because its memory may be mapped read-only
+//! An observing reader's loads are all relaxed, with fences, as its memory may be mapped read-only
 //! (std, "Atomic accesses to read-only memory": an acquire load there is not defined).
 //!
 //! *Gating:* what the reader reads comes before its release store of the gate cursor; the writer

@@ -32,6 +32,8 @@ pub enum Rule {
     FirstSlotLast,
     /// A gated writer waits for its reader.
     Gate,
+    /// A gating reader's look at a sequence is an acquire load: the payload comes after.
+    GatedAcquire,
     /// A gating reader gives slots back by a release store: what it read comes before.
     GateRelease,
     /// A gated writer sees that by an acquire load: what it writes comes after.

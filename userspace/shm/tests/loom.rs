@@ -292,13 +292,13 @@ fn each_rule_of_an_observed_gated_ring_is_needed() {
 
 #[test]
 fn each_rule_of_a_gated_ring_is_needed() {
-    for rule in [Rule::PublishRelease, Rule::FenceAfterSequence, Rule::Gate] {
+    for rule in [Rule::PublishRelease, Rule::GatedAcquire, Rule::Gate] {
         assert_noticed(rule, gated_single);
         assert_noticed(rule, gated_two_slots);
     }
     // A copy by atomic loads could see a store that comes after it, which loom does not model; it does
     // check the plain reads of a batch.
-    for rule in [Rule::Gate, Rule::GateRelease, Rule::GateAcquire] {
+    for rule in [Rule::GatedAcquire, Rule::GateRelease, Rule::GateAcquire] {
         assert_noticed(rule, gated_each);
     }
     assert_noticed(Rule::FirstSlotLast, gated_two_slots);

@@ -64,7 +64,7 @@ impl GatingReader {
             self.await_block();
         }
         let first = self.cursor;
-        let Some(length_bytes) = self.ring.slot(first).sequence().length_at(first) else {
+        let Some(length_bytes) = self.ring.slot(first).length_at(first) else {
             self.release();
             self.ask_at = first.after(self.ring.block());
             self.is_behind = false;
@@ -102,8 +102,7 @@ impl GatingReader {
         let mut cursor = first;
         while cursor < end {
             let slot = self.ring.slot(cursor);
-            let Some(length_bytes @ ..=SLOT_PAYLOAD_BYTES) = slot.sequence().length_at(cursor)
-            else {
+            let Some(length_bytes @ ..=SLOT_PAYLOAD_BYTES) = slot.length_at(cursor) else {
                 break;
             };
             // SAFETY: by the sequence, the writing of the payload happened before. A ring has one writer,
