@@ -23,25 +23,28 @@ impl Books {
     ///
     /// Never allocates and never fails: what cannot be applied is counted, and where a limit is
     /// reached the book says so from then on.
-    pub fn apply(&mut self, event: &Event, out: &mut impl BookSink) {
-        self.apply_at(event, &Place::UNKNOWN, out);
+    pub fn apply(&mut self, Event { header, body }: &Event, out: &mut impl BookSink) {
+        self.counters.events += 1;
+        if let VenueEvent::Packet(packet) = body {
+            self.channels[usize::from(header.channel)].packet = *packet;
+            self.counters.packets += 1;
+        } else {
+            self.apply_to_books(header, body, out);
+        }
     }
 
     /// Applies an event that was looked ahead to, as [`Books::apply`] would.
     #[inline]
     pub fn apply_expected(&mut self, expected: &Expected, out: &mut impl BookSink) {
         match &expected.event {
-            Waiting::Packed(packed) if self.tables.queued => {
-                self.apply_packed(packed, &expected.place, out);
-            }
-            Waiting::Packed(packed) => self.apply_at(&packed.into(), &expected.place, out),
+            Waiting::Packed(packed) => self.apply_packed(packed, expected.place, out),
             Waiting::Whole(event) => self.apply(event, out),
         }
     }
 
     /// Applies what comes with every order: what it is is looked at once.
     #[inline]
-    fn apply_packed(&mut self, event: &PackedEvent, place: &Place, out: &mut impl BookSink) {
+    fn apply_packed(&mut self, event: &PackedEvent, place: Place, out: &mut impl BookSink) {
         let header = &event.header();
         if (place.book as usize) < self.books.len() {
             self.counters.events += 1;
@@ -51,35 +54,8 @@ impl Books {
         }
     }
 
-    fn apply_at(&mut self, Event { header, body }: &Event, place: &Place, out: &mut impl BookSink) {
-        self.counters.events += 1;
-        match body {
-            VenueEvent::Packet(packet) => {
-                self.channels[usize::from(header.channel)].packet = *packet;
-                self.counters.packets += 1;
-            }
-            VenueEvent::Add { .. }
-            | VenueEvent::Modify { .. }
-            | VenueEvent::Execute { .. }
-            | VenueEvent::Reduce { .. }
-            | VenueEvent::Delete { .. }
-            | VenueEvent::Replace { .. }
-            | VenueEvent::Level { .. }
-                if header.instrument_id != ALL_INSTRUMENTS =>
-            {
-                if (place.book as usize) < self.books.len() {
-                    self.edit(place.book, header, place.order, |edit| edit.apply(body), out);
-                } else {
-                    self.edit_or_create(header, body, out);
-                }
-            }
-            _ => self.apply_other(header, body, out),
-        }
-    }
-
-    /// Applies what does not come with every order.
     #[inline(never)]
-    fn apply_other(&mut self, header: &EventHeader, body: &VenueEvent, out: &mut impl BookSink) {
+    fn apply_to_books(&mut self, header: &EventHeader, body: &VenueEvent, out: &mut impl BookSink) {
         let channel = &self.channels[usize::from(header.channel)];
         match body {
             VenueEvent::State(state) => {

@@ -45,9 +45,18 @@ impl Edit<'_> {
         }
     }
 
-    /// Applies an event about an order, but for a trade, to a book of orders.
+    /// Applies an event in words.
     #[inline]
     pub(crate) fn apply_packed(&mut self, event: &PackedEvent) {
+        if self.tables.queued {
+            self.apply_packed_queued(event);
+        } else {
+            self.apply_packed_counted(event);
+        }
+    }
+
+    #[inline]
+    fn apply_packed_queued(&mut self, event: &PackedEvent) {
         let PackedOrder { order_id, price, size, other_id } = event.order();
         match event.kind() {
             PackedKind::Add => self.add(order_id, event.side(), price, size),

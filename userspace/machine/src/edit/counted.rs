@@ -5,7 +5,7 @@
 //! level's new size.
 
 use dbn::{Action, Side, UNDEF_PRICE};
-use wirebook_model::VenueEvent;
+use wirebook_model::{Event, PackedEvent, PackedKind, PackedOrder, VenueEvent};
 
 use super::Edit;
 use crate::lines::Line;
@@ -23,39 +23,71 @@ impl Edit<'_> {
                 self.recount(order_id, side, price, size);
             }
             VenueEvent::Execute { order_id, size, price, match_id, printable } => {
-                let printed = printable.then_some(match_id);
-                if let Some((order, before)) = self.reducible(order_id, size) {
-                    if let Some(match_id) = printed {
-                        let price = if price == UNDEF_PRICE { before.price } else { price };
-                        let aggressor = Terms { side: before.side.opposite(), price, size };
-                        self.lines.push(Line::order(Action::Trade, match_id, aggressor));
-                        self.traded(aggressor.side.to_dbn(), price, size);
-                    }
-                    self.count_out(order, before, size);
-                }
+                self.count_execution(order_id, size, price, printable.then_some(match_id));
             }
-            VenueEvent::Reduce { order_id, size } => {
-                if let Some((order, before)) = self.reducible(order_id, size) {
-                    self.count_out(order, before, size);
-                }
-            }
-            VenueEvent::Delete { order_id } => match self.resting(order_id) {
-                Some((order, before)) => self.count_out(order, before, before.size),
-                None => self.unknown_order(),
-            },
+            VenueEvent::Reduce { order_id, size } => self.count_reduction(order_id, size),
+            VenueEvent::Delete { order_id } => self.count_deletion(order_id),
             VenueEvent::Replace { order_id, new_order_id, price, size } => {
-                if size == 0 || price == UNDEF_PRICE {
-                    return self.bad_event();
-                }
-                let Some((order, before)) = self.resting(order_id) else {
-                    return self.unknown_order();
-                };
-                self.count_out(order, before, before.size);
-                self.count_new(new_order_id, Terms { side: before.side, price, size });
+                self.count_replacement(order_id, new_order_id, price, size);
             }
             VenueEvent::Fill { .. } => {}
             _ => self.apply_queued(event),
         }
+    }
+
+    /// The same for an event in words.
+    #[inline]
+    pub(super) fn apply_packed_counted(&mut self, event: &PackedEvent) {
+        let PackedOrder { order_id, price, size, other_id } = event.order();
+        match event.kind() {
+            PackedKind::Add => {
+                if let Some(terms) = self.terms(event.side(), price, size) {
+                    self.count_new(order_id, terms);
+                }
+            }
+            PackedKind::Execute => {
+                let printed = event.is_printable().then_some(other_id);
+                self.count_execution(order_id, size, price, printed);
+            }
+            PackedKind::Reduce => self.count_reduction(order_id, size),
+            PackedKind::Delete => self.count_deletion(order_id),
+            PackedKind::Replace => self.count_replacement(order_id, other_id, price, size),
+            PackedKind::Trade => self.apply_queued(&Event::from(event).body),
+        }
+    }
+
+    /// `printed` is the match number of the trade, where this message reports it.
+    fn count_execution(&mut self, order_id: u64, size: u32, price: i64, printed: Option<u64>) {
+        let Some((order, before)) = self.reducible(order_id, size) else { return };
+        if let Some(match_id) = printed {
+            let price = if price == UNDEF_PRICE { before.price } else { price };
+            let aggressor = Terms { side: before.side.opposite(), price, size };
+            self.lines.push(Line::order(Action::Trade, match_id, aggressor));
+            self.traded(aggressor.side.to_dbn(), price, size);
+        }
+        self.count_out(order, before, size);
+    }
+
+    fn count_reduction(&mut self, order_id: u64, size: u32) {
+        if let Some((order, before)) = self.reducible(order_id, size) {
+            self.count_out(order, before, size);
+        }
+    }
+
+    fn count_deletion(&mut self, order_id: u64) {
+        match self.resting(order_id) {
+            Some((order, before)) => self.count_out(order, before, before.size),
+            None => self.unknown_order(),
+        }
+    }
+
+    fn count_replacement(&mut self, order_id: u64, new_order_id: u64, price: i64, size: u32) {
+        if size == 0 || price == UNDEF_PRICE {
+            return self.bad_event();
+        }
+        let Some((order, before)) = self.resting(order_id) else { return self.unknown_order() };
+        self.count_out(order, before, before.size);
+        self.count_new(new_order_id, Terms { side: before.side, price, size });
     }
 
     /// An order and its terms, where an event may take `size` from it.
