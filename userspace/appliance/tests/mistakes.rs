@@ -108,7 +108,7 @@ fn every_mistake_in_a_config_is_named() {
         ("port = 9000", "port = \"9000\"", &["line 23", "port", "9000", "u16"]),
         ("port = 9000", "port = 70000", &["70000"]),
         ("name = \"test\"", "name = ", &["line 2"]),
-        ("\"spin\"", "\"sleep\"", &["sleep", "spin", "poll"]),
+        ("\"spin\"", "\"doze\"", &["doze", "spin", "sleep", "poll"]),
         ("\"none\"", "\"4KiB\"", &["4KiB", "2MiB"]),
         ("itch50", "itch41", &["itch41", "itch50", "iex-deep", "iex-tops"]),
         ("2026-01-05", "2026-13-05", &["2026-13-05"]),
