@@ -117,26 +117,32 @@ fn path() {
     if lacks_namespaces() {
         return;
     }
-    let small =
-        ["--rounds", "1", "--milliseconds", "50", "--rate-max", "30000", "--fixed-rate", "5000"];
-    let search = ["--tries", "1", "--steps", "0", "--seconds", "1", "--latency-rate", "1000"];
-    let session = ["--speed", "10", "--session-rate", "200"];
-    let options = [&small[..], &search, &session].concat();
+    let small = ["--rounds", "1", "--milliseconds", "50", "--packets", "5000"];
+    let search = ["--fixed-rate", "5000", "--tries", "1", "--steps", "0"];
+    let latency = ["--seconds", "1", "--latency-rate", "1000", "--speed", "10"];
+    let session = ["--session-rate", "200"];
+    let options = [&small[..], &search, &latency, &session].concat();
     let (id, printed, run) = run_process(env!("CARGO_BIN_EXE_path"), &options);
-    let fixed = |trial: &&Value| trial["purpose"] == "fixed rate";
-    let trials = run["throughput"]["trials"].as_array().unwrap();
-    let trials: Vec<_> = trials.iter().filter(fixed).collect();
-    assert_eq!((trials.len(), run["throughput"]["limits"].as_array().unwrap().len()), (5, 5));
-    for trial in trials {
-        let [sent, counted, lost] = [&trial["sent"]["packets"], &trial["counted"], &trial["lost"]]
-            .map(|n| n.as_u64().unwrap());
-        assert_eq!((sent, sent - counted), (250, lost), "{trial}");
-        assert!(counted > 0 && trial["process_ns"].as_u64() > Some(0), "{trial}");
-        assert!(trial["napi_ns"].as_u64() > Some(0), "{trial}");
-        assert!(printed.contains(trial["name"].as_str().unwrap()), "{printed}");
+    let places = run["throughput"]["places"].as_array().unwrap();
+    assert_eq!(places.len(), 2);
+    for place in places {
+        let fixed = |trial: &&Value| trial["purpose"] == "fixed-rate";
+        let trials: Vec<_> = place["trials"].as_array().unwrap().iter().filter(fixed).collect();
+        assert_eq!((trials.len(), place["limits"].as_array().unwrap().len()), (5, 5));
+        let has_thread = place["napi"] == "beside";
+        for trial in trials {
+            let taken = &trial["taken"];
+            let [sent, counted, lost] =
+                [&trial["sent"]["packets"], &taken["packets"], &trial["lost"]]
+                    .map(|n| n.as_u64().unwrap());
+            assert_eq!((sent, sent - counted), (250, lost), "{trial}");
+            assert!(counted > 0 && taken["process_ns"].as_u64() > Some(0), "{trial}");
+            assert_eq!(trial["napi_ns"].as_u64() > Some(0), has_thread, "{trial}");
+            assert!(printed.contains(trial["name"].as_str().unwrap()), "{printed}");
+        }
     }
     let measurements = run["latency"]["measurements"].as_array().unwrap();
-    assert_eq!(measurements.len(), 2 * 8);
+    assert_eq!(measurements.len(), 2 * 9);
     for measured in measurements {
         let [sent, lost, seen, silent] = ["sent", "lost", "seen", "silent"]
             .map(|name| measured[name].as_u64().or(measured[name]["packets"].as_u64()).unwrap());
