@@ -176,7 +176,7 @@ fn rings() {
     let (printed, run) = run(env!("CARGO_BIN_EXE_rings"), &options);
     let measurements = run["measurements"].as_array().unwrap();
     let peers = if cfg!(feature = "peers") { 4 } else { 3 };
-    let streams = 2 * 2 * (1 + peers);
+    let streams = 3 * 2 * (1 + peers);
     // A bare line and our open ring have round trips alone.
     assert_eq!(measurements.len(), 2 * (streams + 1 + peers + 2));
     for measured in measurements {
