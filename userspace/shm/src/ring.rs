@@ -58,9 +58,9 @@
 //! ahead: those that the writer is about to write. Each then goes from core to core twice, for either end
 //! as slowly as for the other, so they stay together. The writer's cursor, on a line of its own, is stored
 //! once a block ([`GatedWriter::announce`]), and a reader that has taken a block without finding the ring
-//! empty goes on when it is told of more, or after less than a microsecond. That is advice about when to
-//! look and no part of the proof: what is published, each slot's sequence says, and a reader that waits for
-//! a single record waits for that one line.
+//! empty goes on when it is told of more, or after a short wait. That is advice about when to look and no
+//! part of the proof: what is published, each slot's sequence says, and a reader that waits for a single
+//! record waits for that one line.
 
 mod reader;
 mod slot;
