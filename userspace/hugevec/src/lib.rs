@@ -88,19 +88,19 @@ impl<T> HugeVec<T> {
     }
 }
 
-/// Asks the processor to bring the element's cache line near, and does not wait for it. An index outside
-/// the table, or a processor for which no such instruction is known here, does nothing.
+/// Asks the processor to bring the element's cache line near, and does not wait for it. Any index may be
+/// asked for: one outside the table brings nothing of it near, and no bound is looked at. A processor for
+/// which no such instruction is known here does nothing.
 ///
 /// Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2B, PREFETCHh: a hint
 /// that changes nothing but caches, and never faults.
 #[inline]
 #[allow(unsafe_code, reason = "the intrinsic takes a raw pointer")]
 pub fn prefetch<T>(table: &[T], index: usize) {
-    let Some(element) = table.get(index) else { return };
-    let address = std::ptr::from_ref(element).cast::<i8>();
+    let address = table.as_ptr().wrapping_add(index).cast::<i8>();
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: the instruction needs SSE, which every x86_64 has; it reads and writes no memory in the
-    // sense of the language, and the address is that of a live element besides.
+    // sense of the language, and takes any address: one that is not mapped is no fault.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T0>(address);

@@ -191,10 +191,9 @@ impl Books {
         book.sequence = header.sequence;
         book.ts_event = header.ts_event;
         book.ts_recv = channel.packet.ts_recv;
-        if last && book.open && lines.as_slice().is_empty() {
+        if last && book.open && lines.is_empty() {
             lines.push(Line::close());
         }
-        let lines = lines.as_slice();
         if !lines.is_empty() {
             book.open = !last;
             self.counters.records += lines.len() as u64;
@@ -220,17 +219,12 @@ impl Books {
     /// A venue's event is over, and has left this book.
     #[inline]
     fn end_event(&mut self, number: u32, out: &mut impl BookSink) {
-        let book = &mut self.books[number as usize];
-        if !book.changed {
-            book.changed = true;
-            self.changed.push(number);
-        }
-        let book = Book { number, core: book, tables: &self.tables };
+        self.mark_changed(number);
+        let core = &self.books[number as usize];
+        self.counters.crossed_events += u64::from(core.crossed & !core.gathering);
         if self.telling.is_telling() {
-            self.telling.event_end(book, out);
+            self.telling.event_end(Book { number, core, tables: &self.tables }, out);
         }
-        let crossed = book.core.crossed && !book.core.gathering;
-        self.counters.crossed_events += u64::from(crossed);
     }
 
     /// Sends a record that is no order's or level's. An instrument's first record gives it its book.
@@ -311,6 +305,7 @@ impl Books {
         }
     }
 
+    #[inline]
     pub(crate) fn mark_changed(&mut self, number: u32) {
         let book = &mut self.books[number as usize];
         if !book.changed {

@@ -128,11 +128,12 @@ impl Edit<'_> {
 
     fn modify(&mut self, order_id: u64, side: Side, price: i64, size: u32) {
         let Some(terms) = self.terms(side, price, size) else { return };
-        let Some((order, before)) = self.resting(order_id) else {
+        let Some(order) = self.resting(order_id) else {
             self.counters.unknown_modifies += 1;
             self.place(Action::Modify, order_id, terms);
             return;
         };
+        let before = self.tables.terms_of(order);
         let keeps_place =
             (terms.side, terms.price) == (before.side, before.price) && terms.size <= before.size;
         if keeps_place {
@@ -153,7 +154,8 @@ impl Edit<'_> {
         if size == 0 {
             return self.bad_event();
         }
-        let Some((order, before)) = self.resting(order_id) else { return self.unknown_order() };
+        let Some(order) = self.resting(order_id) else { return self.unknown_order() };
+        let before = self.tables.terms_of(order);
         let price = if price == UNDEF_PRICE { before.price } else { price };
         let executed = Terms { side: before.side, price, size };
         if let Some(match_id) = printed {
@@ -162,29 +164,30 @@ impl Edit<'_> {
             self.traded(aggressor.side.to_dbn(), price, size);
         }
         self.lines.push(Line::order(Action::Fill, order_id, executed));
-        self.take(order_id, order, before, size);
+        self.take(order_id, order, size);
     }
 
     fn reduce(&mut self, order_id: u64, size: u32) {
         if size == 0 {
             return self.bad_event();
         }
-        let Some((order, before)) = self.resting(order_id) else { return self.unknown_order() };
-        self.take(order_id, order, before, size);
+        let Some(order) = self.resting(order_id) else { return self.unknown_order() };
+        self.take(order_id, order, size);
     }
 
     fn delete(&mut self, order_id: u64) {
-        let Some((order, before)) = self.resting(order_id) else { return self.unknown_order() };
-        self.take(order_id, order, before, before.size);
+        let Some(order) = self.resting(order_id) else { return self.unknown_order() };
+        self.take_all(order_id, order);
     }
 
     fn replace(&mut self, order_id: u64, new_order_id: u64, price: i64, size: u32) {
         if size == 0 || price == UNDEF_PRICE {
             return self.bad_event();
         }
-        let Some((order, before)) = self.resting(order_id) else { return self.unknown_order() };
-        self.take(order_id, order, before, before.size);
-        self.add_new(new_order_id, Terms { side: before.side, price, size });
+        let Some(order) = self.resting(order_id) else { return self.unknown_order() };
+        let side = self.tables.orders[order].side;
+        self.take_all(order_id, order);
+        self.add_new(new_order_id, Terms { side, price, size });
     }
 
     fn level(&mut self, side: Side, price: i64, size: u32) {
@@ -236,17 +239,25 @@ impl Edit<'_> {
     /// A snapshot repeats orders, so there the new one alone says it all; elsewhere it is a
     /// mistake, and readers are told that the old one is gone.
     fn add_new(&mut self, order_id: u64, terms: Terms) {
-        let resting = self.resting(order_id);
-        if let Some((order, before)) = resting {
-            self.tables.remove(&mut self.book.ladders, order);
-            if !self.snapshot {
-                self.counters.duplicate_orders += 1;
-                self.lines.push(Line::order(Action::Cancel, order_id, before));
+        match self.resting(order_id) {
+            Some(order) => self.add_again(order_id, order, terms),
+            None => {
+                self.place(Action::Add, order_id, terms);
             }
         }
+    }
+
+    #[cold]
+    fn add_again(&mut self, order_id: u64, order: u32, terms: Terms) {
+        let gone = Line::order(Action::Cancel, order_id, self.tables.terms_of(order));
+        self.tables.remove(&mut self.book.ladders, order);
+        if !self.snapshot {
+            self.counters.duplicate_orders += 1;
+            self.lines.push(gone);
+        }
         let placed = self.place(Action::Add, order_id, terms);
-        if let (false, true, Some((_, before))) = (placed, self.snapshot, resting) {
-            self.lines.push(Line::order(Action::Cancel, order_id, before));
+        if !placed && self.snapshot {
+            self.lines.push(gone);
         }
     }
 
@@ -266,29 +277,39 @@ impl Edit<'_> {
     }
 
     /// Takes up to `size` from a resting order, and the order where nothing remains.
-    fn take(&mut self, order_id: u64, order: u32, before: Terms, size: u32) {
-        if size > before.size {
-            self.counters.oversized_reductions += 1;
-            self.book.distrust();
+    fn take(&mut self, order_id: u64, order: u32, size: u32) {
+        let before = self.tables.terms_of(order);
+        if size >= before.size {
+            self.oversized(size, before.size);
+            return self.take_all(order_id, order);
         }
-        let size = size.min(before.size);
-        if size == before.size {
-            self.tables.remove(&mut self.book.ladders, order);
-        } else {
-            self.tables.reduce(order, size);
-        }
+        self.tables.reduce(order, size);
         self.lines.push(Line::order(Action::Cancel, order_id, Terms { size, ..before }));
     }
 
+    /// Takes a resting order.
     #[inline]
-    fn resting(&self, order_id: u64) -> Option<(u32, Terms)> {
+    fn take_all(&mut self, order_id: u64, order: u32) {
+        self.lines.push(Line::order(Action::Cancel, order_id, self.tables.terms_of(order)));
+        self.tables.remove(&mut self.book.ladders, order);
+    }
+
+    /// Distrusts a book from which more is to be taken than there is.
+    fn oversized(&mut self, size: u32, before: u32) {
+        if size > before {
+            self.counters.oversized_reductions += 1;
+            self.book.distrust();
+        }
+    }
+
+    /// The order that rests under this id.
+    #[inline]
+    fn resting(&self, order_id: u64) -> Option<u32> {
         let key = self.key(order_id);
-        let order = if self.tables.orders[self.near].is(key) {
-            self.near
-        } else {
-            self.tables.orders.find(key)?
-        };
-        Some((order, self.tables.terms_of(order)))
+        match self.tables.orders[self.near].is(key) {
+            true => Some(self.near),
+            false => self.tables.orders.find(key),
+        }
     }
 
     #[inline]

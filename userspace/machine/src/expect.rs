@@ -5,12 +5,12 @@
 //! memory, not in a cache: an event that names an order meets the order, its neighbours in the queue,
 //! its level. Each is known only when the one before is there, so each has its distance.
 //!
-//! It promises that looking ahead changes nothing but caches: a place is a claim that is checked before
-//! it is used, and an order that an earlier event takes away was fetched in vain.
+//! It promises that looking ahead changes nothing but caches: an order's place is a claim that is checked
+//! before it is used, and an order that an earlier event takes away was fetched in vain. A book's number
+//! needs no check, as books keep theirs.
 
 use std::hint::select_unpredictable;
 
-use dbn::{Side, UNDEF_PRICE};
 use wirebook_hugevec::prefetch;
 use wirebook_model::{
     BadEvent, Event, EventHeader, PackedEvent, PackedKind, PackedOrder, Packet, VenueEvent,
@@ -51,14 +51,10 @@ pub(crate) struct Place {
     pub(crate) book: u32,
     /// The order that it names, where the search for it begins; [`NIL`] where it is not there.
     pub(crate) order: u32,
-    /// The id of that order.
-    named: u64,
     /// Where the search for it begins.
     order_home: u32,
     /// Where the search begins for the level that an order joins; [`NOWHERE`] where none does.
     level_home: u32,
-    /// The price of that level.
-    joins: i64,
     /// The side; where an order is named and found, that of the order.
     side: RestingSide,
 }
@@ -68,20 +64,10 @@ impl Place {
     pub(crate) const UNKNOWN: Self = Self {
         book: NO_BOOK,
         order: NIL,
-        named: 0,
         order_home: NOWHERE,
         level_home: NOWHERE,
-        joins: UNDEF_PRICE,
         side: RestingSide::Bid,
     };
-
-    fn order_key(&self) -> OrderKey {
-        OrderKey { book: self.book, id: self.named }
-    }
-
-    fn level_key(&self) -> LevelKey {
-        LevelKey { book: self.book, side: self.side, price: self.joins }
-    }
 }
 
 impl Expected {
@@ -166,10 +152,10 @@ impl LookAhead {
             self.begin(books);
         }
         if let Some(near) = self.events.get_mut(at + NEAR) {
-            books.expect_order(&mut near.place);
+            books.expect_order(near);
         }
         if let Some(next) = self.events.get(at + NEXT) {
-            books.expect_level(&next.place);
+            books.expect_level(next);
         }
         let expected = self.events.get(at)?;
         self.next += 1;
@@ -179,10 +165,10 @@ impl LookAhead {
     /// Looks at the first events, which nothing is applied before.
     fn begin(&mut self, books: &Books) {
         for near in self.events.iter_mut().take(NEAR) {
-            books.expect_order(&mut near.place);
+            books.expect_order(near);
         }
         for next in self.events.iter().take(NEXT) {
-            books.expect_level(&next.place);
+            books.expect_level(next);
         }
     }
 
@@ -225,39 +211,38 @@ impl Books {
         let EventHeader { channel, instrument_id, .. } = event.header();
         let Some(book) = self.find(channel, instrument_id) else { return Place::UNKNOWN };
         prefetch(&self.books, book as usize);
-        let PackedOrder { order_id: named, price, other_id, .. } = event.order();
-        let side = if event.side() == Side::Ask { RestingSide::Ask } else { RestingSide::Bid };
-        let kind = event.kind();
-        let (is_add, is_replace) = (kind == PackedKind::Add, kind == PackedKind::Replace);
-        // Which messages add an order no processor can foresee, so no branch asks for it.
-        let joins = select_unpredictable(is_add | is_replace, price, UNDEF_PRICE);
-        let mut place = Place { book, named, joins, side, ..Place::UNKNOWN };
+        let PackedOrder { order_id: id, price, other_id, .. } = event.order();
+        let side = if event.is_ask() { RestingSide::Ask } else { RestingSide::Bid };
         let Tables { orders, levels, .. } = &self.tables;
-        place.order_home = orders.home(place.order_key());
-        orders.prefetch_bucket(place.order_home);
-        if is_replace {
+        let order_home = orders.home(OrderKey { book, id });
+        orders.prefetch_bucket(order_home);
+        if event.is(PackedKind::Replace) {
             orders.prefetch_bucket(orders.home(OrderKey { book, id: other_id }));
         }
-        let level_home = levels.home(place.level_key());
-        place.level_home = select_unpredictable(is_add, level_home, NOWHERE);
-        levels.prefetch_bucket(place.level_home);
-        place
+        // Which messages add an order no processor can foresee, so no branch asks for it.
+        let home = levels.home(LevelKey { book, side, price });
+        let level_home = select_unpredictable(event.is(PackedKind::Add), home, NOWHERE);
+        levels.prefetch_bucket(level_home);
+        Place { book, order: NIL, order_home, level_home, side }
     }
 
     /// Finds the order, and fetches its level; of a replacement, the level that it joins too.
     #[inline]
-    fn expect_order(&self, place: &mut Place) {
-        if place.book == NO_BOOK {
+    fn expect_order(&self, Expected { event, place }: &mut Expected) {
+        let Waiting::Packed(event) = event else { return };
+        let Place { book, order_home, .. } = *place;
+        if book == NO_BOOK {
             return;
         }
         let Tables { orders, levels, .. } = &self.tables;
-        place.order = orders.find_in(place.order_home, place.order_key()).unwrap_or(NIL);
+        let PackedOrder { order_id: id, price, .. } = event.order();
+        // Which are found no processor can foresee either: where one is not, the entry of none is read.
+        place.order = orders.find_in(order_home, OrderKey { book, id }).unwrap_or(NIL);
         let OrderEntry { level, side, .. } = orders[place.order];
         levels.prefetch(level);
-        let is_found = place.order != NIL;
-        place.side = select_unpredictable(is_found, side, place.side);
-        if is_found & (place.joins != UNDEF_PRICE) {
-            place.level_home = levels.home(place.level_key());
+        place.side = select_unpredictable(place.order != NIL, side, place.side);
+        if event.is(PackedKind::Replace) {
+            place.level_home = levels.home(LevelKey { book, side: place.side, price });
             levels.prefetch_bucket(place.level_home);
         }
     }
@@ -265,14 +250,17 @@ impl Books {
     /// Fetches the order's neighbours, the one behind which another joins, and the best prices of the
     /// side, among which a level may open or close.
     #[inline]
-    fn expect_level(&self, place: &Place) {
-        let Some(book) = self.books.get(place.book as usize) else { return };
+    fn expect_level(&self, Expected { event, place }: &Expected) {
+        let Waiting::Packed(event) = event else { return };
+        let Place { book, order, level_home, side, .. } = *place;
+        let Some(core) = self.books.get(book as usize) else { return };
         let Tables { orders, levels, rungs, .. } = &self.tables;
-        rungs.prefetch_best(&book.ladders[place.side as usize]);
-        let OrderEntry { ahead, behind, .. } = orders[place.order];
+        rungs.prefetch_best(&core.ladders[side as usize]);
+        let OrderEntry { ahead, behind, .. } = orders[order];
         orders.prefetch(ahead);
         orders.prefetch(behind);
-        let level = levels.find_in(place.level_home, place.level_key()).unwrap_or(NIL);
+        let joined = LevelKey { book, side, price: event.order().price };
+        let level = levels.find_in(level_home, joined).unwrap_or(NIL);
         orders.prefetch(levels[level].last);
     }
 }

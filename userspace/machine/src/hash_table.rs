@@ -215,8 +215,8 @@ impl<T: Item> HashTable<T> {
     /// hash is into all hashes.
     #[inline]
     pub(crate) fn home(&self, key: T::Key) -> u32 {
-        let buckets = self.passed.len() as u128 - 1;
-        1 + ((u128::from(T::hash(key)) * buckets) >> u64::BITS) as u32
+        let buckets = self.passed.len() as u64 - 1;
+        1 + ((u128::from(T::hash(key)) * u128::from(buckets)) >> u64::BITS) as u32
     }
 
     #[inline]

@@ -1,5 +1,6 @@
 //! What one event does to a book, before it is a record.
 
+use arrayvec::ArrayVec;
 use dbn::{Action, Side, UNDEF_PRICE, flags};
 
 use crate::side::RestingSide;
@@ -66,25 +67,5 @@ pub(crate) fn level_id(side: RestingSide, price: i64) -> u64 {
     (price as u64) << 2 | (side as u64 + 1)
 }
 
-/// The lines of one event, in their order.
-#[derive(Debug)]
-pub(crate) struct Lines {
-    lines: [Line; LINES_MAX],
-    count: usize,
-}
-
-impl Lines {
-    pub(crate) fn new() -> Self {
-        Self { lines: [EMPTY; LINES_MAX], count: 0 }
-    }
-
-    pub(crate) fn push(&mut self, line: Line) {
-        assert!(self.count < LINES_MAX, "no event makes more than LINES_MAX lines");
-        self.lines[self.count] = line;
-        self.count += 1;
-    }
-
-    pub(crate) fn as_slice(&self) -> &[Line] {
-        &self.lines[..self.count]
-    }
-}
+/// The lines of one event, in their order. No event makes more than there is room for.
+pub(crate) type Lines = ArrayVec<Line, LINES_MAX>;

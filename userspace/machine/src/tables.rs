@@ -140,8 +140,8 @@ impl Tables {
         Ok(LevelChange { side, price, before, after: level.size })
     }
 
-    /// Takes `size`, at most what it has, from an order that [`Tables::count_in`] counted, and the order
-    /// where nothing remains.
+    /// Takes up to `size` from an order that [`Tables::count_in`] counted, and the order where nothing
+    /// remains.
     #[inline]
     pub(crate) fn count_out(
         &mut self,
@@ -150,6 +150,7 @@ impl Tables {
         size: u32,
     ) -> LevelChange {
         let entry = &mut self.orders[order];
+        let size = size.min(entry.size);
         entry.size -= size;
         let OrderEntry { side, level: index, size: left, .. } = *entry;
         let level = &mut self.levels[index];

@@ -193,6 +193,26 @@ impl PackedEvent {
         }
     }
 
+    /// True where this is what happened: cheaper than [`PackedEvent::kind`] for one of them.
+    #[inline]
+    pub fn is(&self, kind: PackedKind) -> bool {
+        let kind = match kind {
+            PackedKind::Add => Kind::Add,
+            PackedKind::Execute => Kind::Execute,
+            PackedKind::Reduce => Kind::Reduce,
+            PackedKind::Delete => Kind::Delete,
+            PackedKind::Replace => Kind::Replace,
+            PackedKind::Trade => Kind::Trade,
+        };
+        self.0[0].to_le_bytes()[0] == kind as u8
+    }
+
+    /// True where its side is [`Side::Ask`].
+    #[inline]
+    pub fn is_ask(&self) -> bool {
+        self.detail() == Side::Ask as u8
+    }
+
     /// Of an execution, whether this message reports the trade.
     #[inline]
     pub fn is_printable(&self) -> bool {

@@ -58,25 +58,26 @@ impl Edit<'_> {
 
     /// `printed` is the match number of the trade, where this message reports it.
     fn count_execution(&mut self, order_id: u64, size: u32, price: i64, printed: Option<u64>) {
-        let Some((order, before)) = self.reducible(order_id, size) else { return };
+        let Some(order) = self.reducible(order_id, size) else { return };
         if let Some(match_id) = printed {
+            let before = self.tables.terms_of(order);
             let price = if price == UNDEF_PRICE { before.price } else { price };
             let aggressor = Terms { side: before.side.opposite(), price, size };
             self.lines.push(Line::order(Action::Trade, match_id, aggressor));
             self.traded(aggressor.side.to_dbn(), price, size);
         }
-        self.count_out(order, before, size);
+        self.count_out(order, size);
     }
 
     fn count_reduction(&mut self, order_id: u64, size: u32) {
-        if let Some((order, before)) = self.reducible(order_id, size) {
-            self.count_out(order, before, size);
+        if let Some(order) = self.reducible(order_id, size) {
+            self.count_out(order, size);
         }
     }
 
     fn count_deletion(&mut self, order_id: u64) {
         match self.resting(order_id) {
-            Some((order, before)) => self.count_out(order, before, before.size),
+            Some(order) => self.count_out_all(order),
             None => self.unknown_order(),
         }
     }
@@ -85,13 +86,14 @@ impl Edit<'_> {
         if size == 0 || price == UNDEF_PRICE {
             return self.bad_event();
         }
-        let Some((order, before)) = self.resting(order_id) else { return self.unknown_order() };
-        self.count_out(order, before, before.size);
-        self.count_new(new_order_id, Terms { side: before.side, price, size });
+        let Some(order) = self.resting(order_id) else { return self.unknown_order() };
+        let side = self.tables.orders[order].side;
+        self.count_out_all(order);
+        self.count_new(new_order_id, Terms { side, price, size });
     }
 
-    /// An order and its terms, where an event may take `size` from it.
-    fn reducible(&mut self, order_id: u64, size: u32) -> Option<(u32, Terms)> {
+    /// An order, where an event may take `size` from it.
+    fn reducible(&mut self, order_id: u64, size: u32) -> Option<u32> {
         if size == 0 {
             self.bad_event();
             return None;
@@ -106,7 +108,7 @@ impl Edit<'_> {
     fn recount(&mut self, order_id: u64, side: Side, price: i64, size: u32) {
         let Some(terms) = self.terms(side, price, size) else { return };
         match self.resting(order_id) {
-            Some((order, before)) => self.count_out(order, before, before.size),
+            Some(order) => self.count_out_all(order),
             None => self.counters.unknown_modifies += 1,
         }
         self.count_in(order_id, terms);
@@ -114,9 +116,9 @@ impl Edit<'_> {
 
     /// Counts an order in place of one that rests under the same id.
     fn count_new(&mut self, order_id: u64, terms: Terms) {
-        if let Some((order, before)) = self.resting(order_id) {
+        if let Some(order) = self.resting(order_id) {
             self.counters.duplicate_orders += u64::from(!self.snapshot);
-            self.count_out(order, before, before.size);
+            self.count_out_all(order);
         }
         self.count_in(order_id, terms);
     }
@@ -129,13 +131,14 @@ impl Edit<'_> {
         }
     }
 
-    fn count_out(&mut self, order: u32, before: Terms, size: u32) {
-        if size > before.size {
-            self.counters.oversized_reductions += 1;
-            self.book.distrust();
-        }
-        let size = size.min(before.size);
+    fn count_out(&mut self, order: u32, size: u32) {
+        self.oversized(size, self.tables.orders[order].size);
         let change = self.tables.count_out(&mut self.book.ladders, order, size);
+        self.lines.push(level_line(change));
+    }
+
+    fn count_out_all(&mut self, order: u32) {
+        let change = self.tables.count_out(&mut self.book.ladders, order, u32::MAX);
         self.lines.push(level_line(change));
     }
 }
