@@ -23,6 +23,7 @@ use crate::samples::{ChannelSample, ShardProbes, ShardSample, WorkerProbes, Work
 use crate::shard::Shard;
 use crate::source::{SocketChange, Source};
 use crate::worker::{ChannelChange, Worker};
+use arrayvec::ArrayVec;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -327,7 +328,7 @@ impl BookSink for ShardSink {
 /// Turns that the board may be behind its records while more waits than a turn takes. A book's cell is
 /// nine cache lines, written whole, so one that changes again and again in a burst is cheaper shown once; and
 /// who reads the board then waits for what is in front of the thread anyway.
-const UNSHOWN_TURNS_MAX: u32 = 3;
+const UNSHOWN_TURNS_MAX: u32 = 7;
 
 /// Most events that a shard takes out of a mailbox at a time: enough to look ahead over.
 const BATCH_EVENTS: usize = 64;
@@ -336,9 +337,12 @@ const BATCH_EVENTS: usize = 64;
 pub struct Batch {
     events: LookAhead,
     bad_slots: u64,
-    /// When the packet began that is being applied: at the shard, or at the worker on its thread.
-    packet_began: Option<UnixNanos>,
-    /// When the last packet was published.
+    /// When they were taken out.
+    taken_at: UnixNanos,
+    /// When each packet began that is not known to be published: at the shard, or at the worker on its
+    /// thread. The last one may go on in the next batch.
+    began: ArrayVec<UnixNanos, { BATCH_EVENTS + 1 }>,
+    /// When the last batch was published.
     published_at: UnixNanos,
     /// Turns since the board showed what changed.
     unshown_turns: u32,
@@ -347,8 +351,8 @@ pub struct Batch {
 impl Default for Batch {
     fn default() -> Self {
         let events = LookAhead::with_capacity(BATCH_EVENTS);
-        let (packet_began, published_at, unshown_turns) = (None, 0, 0);
-        Self { events, bad_slots: 0, packet_began, published_at, unshown_turns }
+        let (bad_slots, taken_at, published_at, unshown_turns) = (0, 0, 0, 0);
+        Self { events, bad_slots, taken_at, began: ArrayVec::new(), published_at, unshown_turns }
     }
 }
 
@@ -465,6 +469,7 @@ impl<S: Output> ShardStage<S> {
     /// Goes on after a panic; the events not applied yet still lie in the batch and in their mailbox.
     #[cold]
     fn recover(&mut self) -> Found {
+        self.batch.began.clear();
         self.shard.tend(clock::now());
         if let Err(error) = self.shard.recover() {
             panic!("a shard that fell cannot be made anew: {error}");
@@ -526,14 +531,15 @@ impl<S: Output> ShardStage<S> {
     }
 
     fn turn(&mut self, mailbox: usize) -> Found {
-        // A panic may have left the time of another mailbox's packet.
-        self.batch.packet_began = None;
+        // A panic may have left the times of another mailbox's packets.
+        self.batch.began.clear();
         let mut taken = 0;
         while taken < EVENTS_A_TURN {
             let slots = self.batch.fill(&mut self.mailboxes[mailbox], self.shard.books());
             if slots == 0 {
                 break;
             }
+            self.batch.taken_at = if taken == 0 { clock::now() } else { self.batch.published_at };
             taken += slots;
             self.apply_batch();
         }
@@ -541,37 +547,43 @@ impl<S: Output> ShardStage<S> {
         Found::of(taken, EVENTS_A_TURN)
     }
 
-    /// Applies what is left of the batch: all of it, but behind a panic.
+    /// Applies what is left of the batch: all of it, but behind a panic. One look at the clock says when
+    /// it was published: its packets are counted as published then, some a little late.
     #[inline]
     fn apply_batch(&mut self) {
+        if self.batch.events.left() == 0 {
+            return;
+        }
         // What is given is not given again, so an event that panics is not applied again.
         while let Some(expected) = self.batch.events.next(self.shard.books()) {
             if let Some(&Packet { ts_worker, .. }) = expected.packet() {
-                let before = self.batch.packet_began;
-                // One look at the clock a packet; none for the first of a cycle where the worker's is
-                // recent enough.
-                let is_inline = self.worker_to_shard.is_none();
-                let now = if is_inline && before.is_none() { ts_worker } else { clock::now() };
+                let mut began = ts_worker;
                 if let Some(worker_to_shard) = &mut self.worker_to_shard {
-                    worker_to_shard.record(now.saturating_sub(ts_worker));
+                    began = self.batch.taken_at;
+                    worker_to_shard.record(began.saturating_sub(ts_worker));
                 }
-                if let Some(before) = before {
-                    self.to_published.record(now.saturating_sub(before));
-                }
-                self.batch.packet_began = Some(if is_inline { ts_worker } else { now });
-                self.shard.set_now(now);
+                self.batch.began.push(began);
+                self.shard.set_now(began);
             }
             self.shard.apply_expected(expected);
         }
+        self.batch.published_at = clock::now();
+        let whole = self.batch.began.len().saturating_sub(1);
+        self.publish_packets(whole);
     }
 
     /// Everything that was taken is published.
     #[inline]
     fn end_packet(&mut self) {
-        if let Some(began) = self.batch.packet_began.take() {
-            let now = clock::now();
-            self.batch.published_at = now;
-            self.to_published.record(now.saturating_sub(began));
+        self.publish_packets(self.batch.began.len());
+    }
+
+    /// The first packets of those that began are published.
+    #[inline]
+    fn publish_packets(&mut self, count: usize) {
+        let published_at = self.batch.published_at;
+        for began in self.batch.began.drain(..count) {
+            self.to_published.record(published_at.saturating_sub(began));
         }
     }
 
