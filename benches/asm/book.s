@@ -5,621 +5,496 @@
 	push   %r13
 	push   %r12
 	push   %rbx
-	sub    $0x268,%rsp
-	mov    %rdx,%rbx
-	mov    %rsi,0x178(%rsp)
-	mov    %rdi,%r15
-	mov    $0x11d0,%edi
+	sub    $0x208,%rsp
+	mov    %rdx,%r15
+	mov    %rsi,0x170(%rsp)
+	mov    %rdi,%r12
+	mov    $0xff0,%edi
 	call   *(%rip)        # <malloc@GLIBC_2.2.5>
 	test   %rax,%rax
 	je     <hot::book>
-	movq   $0x1e,0x48(%rsp)
-	mov    %rax,0x50(%rsp)
-	xorps  %xmm0,%xmm0
-	movups %xmm0,0x58(%rsp)
-	test   %rbx,%rbx
+	movq   $0x1e,0x58(%rsp)
+	mov    %rax,0x60(%rsp)
+	movq   $0x0,0x68(%rsp)
+	movq   $0x1e,0x70(%rsp)
+	movq   $0x0,0x78(%rsp)
+	test   %r15,%r15
 	je     <hot::book>
-	lea    0x290(%r15),%rax
-	mov    %rax,0x198(%rsp)
-	lea    0x30(%r15),%rax
-	mov    %rax,0x180(%rsp)
-	lea    0x140(%r15),%rax
-	mov    %rax,0x1c0(%rsp)
-	lea    0x238(%r15),%rax
-	mov    %rax,0x1b0(%rsp)
-	lea    0x18(%r15),%rax
-	mov    %rax,0x1b8(%rsp)
-	mov    %r15,0x68(%rsp)
-	jmp    <hot::book>
-	xchg   %ax,%ax
-	xorps  %xmm0,%xmm0
-	lea    0x58(%rsp),%rax
-	movups %xmm0,(%rax)
-	mov    0x1c8(%rsp),%rbx
-	test   %rbx,%rbx
-	je     <hot::book>
-	cmp    $0x1e,%rbx
-	mov    $0x1e,%eax
-	cmovb  %rbx,%rax
-	mov    %rbx,%rcx
-	mov    0x178(%rsp),%rbx
-	imul   $0x70,%rax,%rdx
-	add    %rbx,%rdx
-	mov    %rdx,0x178(%rsp)
-	sub    %rax,%rcx
-	mov    %rcx,0x1c8(%rsp)
-	mov    0x8(%r15),%rax
-	mov    %rax,0x1e0(%rsp)
-	mov    0x10(%r15),%rax
-	mov    %rax,0x208(%rsp)
-	mov    0x88(%r15),%rax
-	mov    %rax,0x10(%rsp)
-	add    $0xffffffffffffffff,%rax
-	mov    %rax,0x110(%rsp)
-	mov    $0x0,%eax
-	adc    $0xffffffffffffffff,%rax
-	mov    %rax,0x1a8(%rsp)
-	mov    0x80(%r15),%rax
-	mov    %rax,0x190(%rsp)
-	mov    0x58(%r15),%rax
-	mov    %rax,0x1a0(%rsp)
-	mov    0xf8(%r15),%rcx
-	mov    %rcx,0x200(%rsp)
-	mov    $0xffffffffffffffff,%rax
-	add    %rax,%rcx
-	mov    %rcx,0x1f8(%rsp)
-	mov    $0xffffffff,%eax
-	adc    $0x0,%rax
-	mov    %rax,0x1f0(%rsp)
-	mov    0x50(%r15),%rax
+	lea    0x290(%r12),%rax
 	mov    %rax,0x188(%rsp)
-	mov    0xf0(%r15),%rax
-	mov    %rax,0x1d8(%rsp)
-	mov    0xc8(%r15),%rax
-	mov    %rax,0x1e8(%rsp)
-	mov    0xc0(%r15),%rax
-	mov    %rax,0x1d0(%rsp)
+	lea    0x30(%r12),%rax
+	mov    %rax,0x178(%rsp)
+	lea    0x140(%r12),%rax
+	mov    %rax,0x1a0(%rsp)
+	lea    0x238(%r12),%rax
+	mov    %rax,0x190(%rsp)
+	lea    0x18(%r12),%rax
+	mov    %rax,0x198(%rsp)
+	lea    (%rip),%rax        # <anon>
+	mov    %rax,0x168(%rsp)
+	mov    %r12,0x50(%rsp)
 	jmp    <hot::book>
-	nopw   0x0(%rax,%rax,1)
-	lea    0x48(%rsp),%rdi
-	call   *(%rip)        # <_DYNAMIC>
-	mov    0x50(%rsp),%rax
-	imul   $0x98,%r14,%rcx
-	movb   $0x13,(%rax,%rcx,1)
-	mov    %r13,0x8(%rax,%rcx,1)
-	movaps 0x160(%rsp),%xmm0
-	movups %xmm0,0x10(%rax,%rcx,1)
-	mov    0x8(%rsp),%rdx
-	mov    %rdx,0x20(%rax,%rcx,1)
-	mov    0x18(%rsp),%rdx
-	mov    %rdx,0x28(%rax,%rcx,1)
-	mov    0x40(%rsp),%rdx
-	mov    %rdx,0x30(%rax,%rcx,1)
-	mov    0x20(%rsp),%rdx
-	mov    %rdx,0x38(%rax,%rcx,1)
-	mov    %r15,0x70(%rax,%rcx,1)
-	mov    0x38(%rsp),%rdx
-	mov    %rdx,0x78(%rax,%rcx,1)
-	mov    %ebp,0x80(%rax,%rcx,1)
-	movl   $0x0,0x84(%rax,%rcx,1)
-	mov    0x30(%rsp),%rdx
-	mov    %edx,0x88(%rax,%rcx,1)
-	mov    %r12d,0x8c(%rax,%rcx,1)
-	mov    0x28(%rsp),%rdx
-	mov    %dl,0x90(%rax,%rcx,1)
-	movl   $0x0,0x91(%rax,%rcx,1)
-	movl   $0x0,0x94(%rax,%rcx,1)
-	inc    %r14
-	mov    %r14,0x58(%rsp)
-	mov    0x68(%rsp),%r15
-	add    $0x70,%rbx
-	cmp    0x178(%rsp),%rbx
+	data16 cs nopw 0x0(%rax,%rax,1)
+	movq   $0x0,0x68(%rsp)
+	movq   $0x0,0x78(%rsp)
+	test   %r15,%r15
 	je     <hot::book>
-	movzbl (%rbx),%eax
-	add    $0xfffffffc,%eax
-	cmp    $0x8,%eax
-	ja     <hot::book>
-	lea    (%rip),%rcx        # <anon>
-	movslq (%rcx,%rax,4),%rax
-	add    %rcx,%rax
-	jmp    *%rax
-	lea    0x8(%rbx),%r8
-	mov    0x10(%rbx),%r14
-	mov    0x4(%rbx),%edx
-	movzbl 0x1(%rbx),%eax
-	shl    $0x18,%eax
-	or     $0x4,%eax
-	xor    %r11d,%r11d
+	mov    %r12,%rcx
+	mov    0x170(%rsp),%r12
+	cmp    $0x1e,%r15
+	mov    $0x1e,%eax
+	cmovb  %r15,%rax
+	imul   $0x70,%rax,%rdx
+	add    %r12,%rdx
+	mov    %rdx,0x170(%rsp)
+	sub    %rax,%r15
+	mov    %r15,0x180(%rsp)
+	mov    0x8(%rcx),%rax
+	mov    %rax,0x40(%rsp)
+	mov    0x50(%rcx),%rax
+	mov    %rax,0x38(%rsp)
+	mov    0x88(%rcx),%rax
+	dec    %rax
+	mov    %rax,0x30(%rsp)
+	mov    0x80(%rcx),%rax
+	mov    %rax,0x48(%rsp)
+	mov    0xf8(%rcx),%rax
+	dec    %rax
+	mov    %rax,0x10(%rsp)
+	mov    0xc0(%rcx),%rax
+	mov    %rax,0xb8(%rsp)
+	mov    0xf0(%rcx),%rax
+	mov    %rax,0x1a8(%rsp)
 	jmp    <hot::book>
-	lea    0x8(%rbx),%r8
-	mov    0x4(%rbx),%edx
-	mov    $0x7,%eax
-	xor    %r11d,%r11d
-	xor    %r14d,%r14d
-	jmp    <hot::book>
-	mov    0x8(%rbx),%r14
-	mov    0x4(%rbx),%edx
-	lea    0x10(%rbx),%r8
-	mov    0x18(%rbx),%r11
-	movzbl 0x1(%rbx),%eax
-	shl    $0x18,%eax
-	or     $0xc,%eax
-	jmp    <hot::book>
-	movups 0x60(%rbx),%xmm0
-	movaps %xmm0,0xd0(%rsp)
-	movups 0x50(%rbx),%xmm0
-	movaps %xmm0,0xc0(%rsp)
-	movups 0x40(%rbx),%xmm0
-	movaps %xmm0,0xb0(%rsp)
-	movups (%rbx),%xmm0
-	movups 0x10(%rbx),%xmm1
-	movups 0x20(%rbx),%xmm2
-	movups 0x30(%rbx),%xmm3
-	movaps %xmm3,0xa0(%rsp)
-	movaps %xmm2,0x90(%rsp)
-	movaps %xmm1,0x80(%rsp)
-	movaps %xmm0,0x70(%rsp)
-	movups (%rip),%xmm0        # <anon>
-	lea    0xe0(%rsp),%rax
-	movups %xmm0,0x10(%rax)
-	movups (%rip),%xmm0        # <anon>
-	movups %xmm0,(%rax)
-	movq   $0x0,0x20(%rax)
-	mov    0x58(%rsp),%r14
-	cmp    0x48(%rsp),%r14
-	jne    <hot::book>
-	lea    0x48(%rsp),%rdi
-	call   *(%rip)        # <_DYNAMIC>
-	imul   $0x98,%r14,%rdi
-	add    0x50(%rsp),%rdi
-	mov    $0x98,%edx
-	lea    0x70(%rsp),%rsi
+	nopl   0x0(%rax)
+	mov    %rbx,%rax
+	shl    $0x7,%rax
+	lea    (%rax,%rbx,8),%rdi
+	add    0x60(%rsp),%rdi
+	mov    $0x88,%edx
+	lea    0xc0(%rsp),%rsi
 	call   *(%rip)        # <memcpy@GLIBC_2.14>
-	jmp    <hot::book>
-	lea    0x8(%rbx),%r8
-	mov    0x4(%rbx),%edx
-	mov    0x10(%rbx),%r14
-	mov    0x18(%rbx),%r11
-	movzbl 0x1(%rbx),%eax
-	shl    $0x18,%eax
-	or     $0x6,%eax
-	jmp    <hot::book>
-	lea    0x8(%rbx),%r8
-	xor    %r11d,%r11d
-	mov    $0x8,%eax
-	xor    %edx,%edx
-	xor    %r14d,%r14d
-	jmp    <hot::book>
-	lea    0x8(%rbx),%r8
-	mov    0x10(%rbx),%r11
-	mov    0x18(%rbx),%r14
-	mov    0x4(%rbx),%edx
-	mov    $0x9,%eax
-	nopw   0x0(%rax,%rax,1)
-	movzbl 0x6c(%rbx),%r10d
-	mov    0x68(%rbx),%r13d
-	shl    $0x10,%r10d
-	or     %eax,%r10d
-	mov    %r10d,%r9d
-	and    $0xff0000,%r9d
-	shl    $0x10,%r9
-	or     %r13,%r9
-	mov    %r9,%rdi
-	movabs $0x9e3779b97f4a7c15,%rcx
-	imul   %rcx,%rdi
-	movzbl 0x230(%r15),%ecx
+	inc    %rbx
+	mov    %rbx,0x68(%rsp)
+	add    $0x70,%r12
+	cmp    0x170(%rsp),%r12
+	je     <hot::book>
+	lea    0xc0(%rsp),%rdi
+	mov    %r12,%rsi
+	call   *(%rip)        # <_DYNAMIC>
+	mov    0x130(%rsp),%rsi
+	cmp    $0xf,%rsi
+	jae    <hot::book>
+	cmp    $0x7,%rsi
+	jne    <hot::book>
+	mov    0xc0(%rsp),%r13
+	mov    %r13d,%eax
+	shr    $0x18,%eax
+	lea    (%rip),%rcx        # <anon>
+	mov    (%rcx,%rax,4),%eax
+	cmp    $0x1f,%r13b
+	mov    $0x1f,%ecx
+	cmovb  %r13d,%ecx
+	bt     %ecx,%eax
+	jae    <hot::book>
+	mov    %r13,%rcx
+	shr    $0x20,%rcx
+	mov    %r13d,%eax
+	and    $0xff0000,%eax
+	shl    $0x10,%rax
+	or     %rcx,%rax
+	mov    %rax,%rdi
+	movabs $0x9e3779b97f4a7c15,%r10
+	imul   %r10,%rdi
+	mov    0x50(%rsp),%rdx
+	movzbl 0x230(%rdx),%ecx
 	shr    %cl,%rdi
-	mov    0x220(%r15),%rsi
+	lea    0x130(%rsp),%rcx
+	movups -0x68(%rcx),%xmm0
+	movaps %xmm0,0x1b0(%rsp)
+	mov    0x220(%rdx),%rsi
 	cmp    %rsi,%rdi
 	jae    <hot::book>
-	mov    (%r8),%r12
-	movzbl 0x6d(%rbx),%r8d
-	movups 0x58(%rbx),%xmm0
-	movaps %xmm0,0x160(%rsp)
-	shl    $0x8,%r8d
-	mov    %eax,%ecx
-	shl    $0x20,%r13
-	or     %r8,%r13
-	or     %r10,%r13
-	mov    %edx,%edx
-	mov    %rdx,0x40(%rsp)
-	mov    0x218(%r15),%rdx
-	mov    0x228(%r15),%r8
-	mov    %r11,0x20(%rsp)
-	mov    %r14,0x18(%rsp)
-	mov    %r12,0x8(%rsp)
-	data16 cs nopw 0x0(%rax,%rax,1)
-	mov    %rdi,%r10
-	shl    $0x4,%r10
-	mov    0x8(%rdx,%r10,1),%ebp
+	mov    0xd8(%rsp),%r11
+	mov    0xe0(%rsp),%r8
+	movups 0xe0(%rsp),%xmm0
+	mov    0xf0(%rsp),%rbx
+	mov    0x218(%rdx),%rcx
+	mov    0x228(%rdx),%rdx
+	mov    %r11,0x18(%rsp)
+	mov    %rbx,0x28(%rsp)
+	nopw   0x0(%rax,%rax,1)
+	mov    %rdi,%r9
+	shl    $0x4,%r9
+	mov    0x8(%rcx,%r9,1),%ebp
 	test   %ebp,%ebp
 	je     <hot::book>
-	add    %rdx,%r10
-	cmp    %r9,(%r10)
+	add    %rcx,%r9
+	cmp    %rax,(%r9)
 	je     <hot::book>
 	inc    %rdi
-	and    %r8,%rdi
+	and    %rdx,%rdi
 	cmp    %rsi,%rdi
 	jb     <hot::book>
 	jmp    <hot::book>
-	nopl   0x0(%rax,%rax,1)
-	xor    %r15d,%r15d
+	movups 0x60(%r12),%xmm0
+	movaps %xmm0,0x120(%rsp)
+	movups 0x50(%r12),%xmm0
+	movaps %xmm0,0x110(%rsp)
+	movups 0x40(%r12),%xmm0
+	movaps %xmm0,0x100(%rsp)
+	movups (%r12),%xmm0
+	movups 0x10(%r12),%xmm1
+	movups 0x20(%r12),%xmm2
+	movups 0x30(%r12),%xmm3
+	movaps %xmm3,0xf0(%rsp)
+	movaps %xmm2,0xe0(%rsp)
+	movaps %xmm1,0xd0(%rsp)
+	movaps %xmm0,0xc0(%rsp)
+	movups (%rip),%xmm0        # <anon>
+	lea    0x130(%rsp),%rax
+	movups %xmm0,(%rax)
+	movl   $0x0,0x10(%rax)
+	mov    0x68(%rsp),%rbx
+	cmp    0x58(%rsp),%rbx
+	jne    <hot::book>
+	lea    0x58(%rsp),%rdi
+	call   *(%rip)        # <_DYNAMIC>
+	jmp    <hot::book>
+	xor    %ebx,%ebx
 	mov    $0xffffffff,%ebp
-	movabs $0x7fffffffffffffff,%rax
-	mov    %rax,0x38(%rsp)
-	movq   $0x0,0x30(%rsp)
-	xor    %r12d,%r12d
-	movq   $0x0,0x28(%rsp)
-	mov    0x58(%rsp),%r14
-	cmp    0x48(%rsp),%r14
+	movq   $0x0,0x20(%rsp)
+	xor    %r15d,%r15d
+	movaps %xmm0,0x150(%rsp)
+	mov    0x68(%rsp),%r14
+	cmp    0x58(%rsp),%r14
 	je     <hot::book>
 	jmp    <hot::book>
-	data16 data16 data16 data16 data16 cs nopw 0x0(%rax,%rax,1)
 	dec    %ebp
-	mov    %ebp,%edi
-	cmp    %rdi,0x208(%rsp)
-	jbe    <hot::book>
-	lea    (%rdi,%rdi,2),%rdx
-	shl    $0x6,%rdx
-	mov    0x1e0(%rsp),%rsi
-	prefetcht0 (%rsi,%rdx,1)
-	and    $0x7f000000,%ecx
-	cmp    $0x41000000,%rcx
-	sete   %dl
-	mov    %rdx,0x28(%rsp)
-	cmp    $0x9,%al
-	je     <hot::book>
-	movzbl %al,%eax
-	cmp    $0x4,%eax
-	jne    <hot::book>
-	mov    $0x1,%sil
-	jmp    <hot::book>
-	mov    $0x1,%r8b
-	xor    %esi,%esi
-	jmp    <hot::book>
-	xor    %esi,%esi
-	xor    %r8d,%r8d
-	test   %r8b,%r8b
-	movabs $0x7fffffffffffffff,%r10
-	cmovne %r14,%r10
-	test   %sil,%sil
-	cmovne %r14,%r10
-	movabs $0xbb67ae8584caa73b,%rax
-	imul   %rax,%rdi
-	mov    %rdi,%r9
-	xor    %r12,%r9
-	movabs $0x9e3779b97f4a7c15,%rax
-	imul   %rax,%r9
-	mov    0x110(%rsp),%rax
-	mul    %r9
-	imul   0x1a8(%rsp),%r9d
-	add    %edx,%r9d
-	inc    %r9d
-	cmp    %r9,0x10(%rsp)
-	jbe    <hot::book>
-	mov    0x190(%rsp),%rax
-	prefetcht0 (%rax,%r9,1)
-	lea    (%r9,%r9,1),%eax
-	cmp    %rax,0x1a0(%rsp)
-	ja     <hot::book>
-	test   %r8b,%r8b
-	jne    <hot::book>
-	jmp    <hot::book>
-	data16 data16 cs nopw 0x0(%rax,%rax,1)
-	lea    (%r9,%r9,1),%eax
-	cmp    %rax,0x1a0(%rsp)
-	jbe    <hot::book>
-	shl    $0x5,%rax
-	mov    0x188(%rsp),%rdx
-	prefetcht0 (%rdx,%rax,1)
-	test   %r8b,%r8b
-	je     <hot::book>
-	xor    %r11,%rdi
-	movabs $0x9e3779b97f4a7c15,%rax
-	imul   %rax,%rdi
-	mov    0x110(%rsp),%rax
-	mul    %rdi
-	imul   0x1a8(%rsp),%edi
-	lea    (%rdx,%rdi,1),%eax
-	inc    %eax
-	cmp    %rax,0x10(%rsp)
-	jbe    <hot::book>
-	mov    0x190(%rsp),%rdx
-	prefetcht0 (%rdx,%rax,1)
-	add    %eax,%eax
-	cmp    %rax,0x1a0(%rsp)
-	jbe    <hot::book>
-	shl    $0x5,%rax
-	mov    0x188(%rsp),%rdx
-	prefetcht0 (%rdx,%rax,1)
-	xor    %eax,%eax
-	cmp    $0x41000000,%ecx
-	sete   %al
-	lea    (%rax,%rbp,2),%ecx
-	inc    %ecx
+	lea    0x0(,%rbp,2),%rsi
+	add    %rbp,%rsi
+	shl    $0x6,%rsi
+	mov    %rbp,%rcx
 	movabs $0xbb67ae8584caa73b,%rax
 	imul   %rax,%rcx
-	xor    %r10,%rcx
-	movabs $0x9e3779b97f4a7c15,%rax
-	imul   %rax,%rcx
-	mov    0x1f8(%rsp),%rax
-	mul    %rcx
-	imul   0x1f0(%rsp),%ecx
-	lea    (%rdx,%rcx,1),%r12d
-	inc    %r12d
-	test   %sil,%sil
-	mov    $0x0,%eax
-	cmove  %eax,%r12d
-	cmp    %r12,0x200(%rsp)
-	jbe    <hot::book>
-	mov    0x1d8(%rsp),%rax
-	prefetcht0 (%rax,%r12,1)
-	mov    %r9,0x30(%rsp)
-	mov    %r10,0x38(%rsp)
-	lea    (%r12,%r12,1),%eax
-	cmp    %rax,0x1e8(%rsp)
-	jbe    <hot::book>
+	mov    %rcx,%rax
+	xor    %r11,%rax
+	imul   %r10,%rax
+	mulq   0x30(%rsp)
+	mov    0x40(%rsp),%rax
+	prefetcht0 (%rax,%rsi,1)
+	lea    0x1(%rdx),%esi
+	mov    0x48(%rsp),%rax
+	mov    %rsi,0x20(%rsp)
+	prefetcht0 (%rax,%rsi,1)
+	lea    0x2(,%rdx,2),%eax
 	shl    $0x5,%rax
-	mov    0x1d0(%rsp),%rcx
+	mov    0x38(%rsp),%rdx
+	prefetcht0 (%rdx,%rax,1)
+	cmp    $0x9,%r13b
+	jne    <hot::book>
+	xor    %rbx,%rcx
+	imul   %r10,%rcx
+	mov    %rcx,%rax
+	mulq   0x30(%rsp)
+	lea    0x1(%rdx),%eax
+	mov    0x48(%rsp),%rcx
 	prefetcht0 (%rcx,%rax,1)
-	mov    0x8(%rsp),%r15
-	mov    0x58(%rsp),%r14
-	cmp    0x48(%rsp),%r14
+	lea    0x2(,%rdx,2),%eax
+	shl    $0x5,%rax
+	mov    0x38(%rsp),%rcx
+	prefetcht0 (%rcx,%rax,1)
+	mov    %r13d,%eax
+	and    $0xff000000,%eax
+	xor    %r15d,%r15d
+	cmp    $0x41000000,%eax
+	sete   %r15b
+	lea    (%r15,%rbp,2),%eax
+	inc    %eax
+	movabs $0xbb67ae8584caa73b,%rcx
+	imul   %rcx,%rax
+	xor    %r8,%rax
+	imul   %r10,%rax
+	mulq   0x10(%rsp)
+	mov    %rdx,%rbx
+	inc    %ebx
+	cmp    $0x4,%r13b
+	mov    $0x0,%eax
+	cmovne %eax,%ebx
+	mov    0x1a8(%rsp),%rax
+	prefetcht0 (%rax,%rbx,1)
+	lea    (%rbx,%rbx,1),%eax
+	shl    $0x5,%rax
+	mov    0xb8(%rsp),%rcx
+	prefetcht0 (%rcx,%rax,1)
+	movaps %xmm0,0x150(%rsp)
+	mov    0x68(%rsp),%r14
+	cmp    0x58(%rsp),%r14
 	jne    <hot::book>
+	lea    0x58(%rsp),%rdi
+	call   *(%rip)        # <_DYNAMIC>
+	mov    0x60(%rsp),%rax
+	mov    %r14,%rcx
+	shl    $0x7,%rcx
+	lea    (%rcx,%r14,8),%rcx
+	movb   $0x13,(%rax,%rcx,1)
+	mov    %r13,0x8(%rax,%rcx,1)
+	movaps 0x1b0(%rsp),%xmm0
+	movups %xmm0,0x10(%rax,%rcx,1)
+	mov    0x18(%rsp),%rdx
+	mov    %rdx,0x20(%rax,%rcx,1)
+	movaps 0x150(%rsp),%xmm0
+	movups %xmm0,0x28(%rax,%rcx,1)
+	mov    0x28(%rsp),%rdx
+	mov    %rdx,0x38(%rax,%rcx,1)
+	mov    %ebp,0x70(%rax,%rcx,1)
+	movl   $0x0,0x74(%rax,%rcx,1)
+	mov    0x20(%rsp),%rdx
+	mov    %edx,0x78(%rax,%rcx,1)
+	mov    %ebx,0x7c(%rax,%rcx,1)
+	mov    %r15b,0x80(%rax,%rcx,1)
+	movw   $0x0,0x81(%rax,%rcx,1)
+	movb   $0x0,0x83(%rax,%rcx,1)
+	inc    %r14
+	mov    %r14,0x68(%rsp)
+	add    $0x70,%r12
+	cmp    0x170(%rsp),%r12
+	jne    <hot::book>
+	mov    0x180(%rsp),%r15
+	mov    0x50(%rsp),%r12
+	movabs $0x9e3779b97f4a7c15,%r14
 	jmp    <hot::book>
 	mov    $0x8,%al
-	nopl   0x0(%rax,%rax,1)
-	mov    0x18(%rsp),%r9
-	mov    %r9,0xc8(%rsp)
+	data16 data16 data16 cs nopw 0x0(%rax,%rax,1)
+	mov    0x150(%rsp),%r9
+	mov    %r9,0x118(%rsp)
+	mov    0x28(%rsp),%r9
+	mov    %r9,0x120(%rsp)
+	mov    0x38(%rsp),%r9
+	mov    %r9d,0x128(%rsp)
 	mov    0x20(%rsp),%r9
-	mov    %r9,0xd0(%rsp)
-	mov    0x40(%rsp),%r9
-	mov    %r9d,0xd8(%rsp)
-	mov    0x160(%rsp),%r9
-	mov    %r9b,0xdc(%rsp)
-	mov    0x8(%rsp),%r9d
-	mov    %r9b,0xdd(%rsp)
-	mov    %al,0x70(%rsp)
-	mov    %dil,0x71(%rsp)
-	mov    %ecx,0x74(%rsp)
-	mov    %rsi,0x78(%rsp)
-	mov    %rdx,0x80(%rsp)
-	mov    %r8,0x88(%rsp)
-	incq   0x290(%r15)
-	mov    %r15,%rdi
-	lea    0xc8(%rsp),%rsi
-	lea    0x70(%rsp),%rdx
-	lea    0x7(%rsp),%rcx
+	mov    %r9b,0x12c(%rsp)
+	mov    0x18(%rsp),%r9d
+	mov    %r9b,0x12d(%rsp)
+	mov    %al,0xc0(%rsp)
+	mov    %dil,0xc1(%rsp)
+	mov    %ecx,0xc4(%rsp)
+	mov    %rsi,0xc8(%rsp)
+	mov    %rdx,0xd0(%rsp)
+	mov    %r8,0xd8(%rsp)
+	incq   0x290(%r12)
+	mov    %r12,%rdi
+	lea    0x118(%rsp),%rsi
+	lea    0xc0(%rsp),%rdx
+	lea    0xf(%rsp),%rcx
 	call   *(%rip)        # <_DYNAMIC>
-	mov    0x60(%rsp),%rbx
+	mov    0x78(%rsp),%rbx
 	test   %rbx,%rbx
 	jne    <hot::book>
-	lea    0x48(%rsp),%rdi
-	mov    %r15,%rsi
+	lea    0x58(%rsp),%rdi
+	mov    %r12,%rsi
 	call   *(%rip)        # <_DYNAMIC>
 	lea    0x8(%rbx),%rax
-	cmp    0x58(%rsp),%rax
+	cmp    0x68(%rsp),%rax
 	jae    <hot::book>
-	mov    0x50(%rsp),%rcx
-	imul   $0x98,%rax,%rdx
-	mov    0x80(%rcx,%rdx,1),%eax
-	cmp    $0xffffffff,%eax
+	mov    0x60(%rsp),%rcx
+	mov    %rax,%rdx
+	shl    $0x7,%rdx
+	lea    (%rdx,%rax,8),%rax
+	cmpb   $0x13,(%rcx,%rax,1)
+	jne    <hot::book>
+	add    %rax,%rcx
+	mov    0x70(%rcx),%edx
+	cmp    $0xffffffff,%edx
 	je     <hot::book>
-	add    %rdx,%rcx
-	mov    0x88(%rcx),%ebp
-	mov    0x58(%r15),%rdi
-	mov    %rdi,%rsi
+	mov    0x78(%rcx),%edi
+	mov    0x58(%r12),%rax
+	mov    %rax,%rsi
 	shr    %rsi
-	cmp    %rbp,%rsi
+	cmp    %rdi,%rsi
 	jbe    <hot::book>
-	mov    0x50(%r15),%rdx
-	mov    0x70(%rcx),%rsi
-	mov    %rbp,%r8
-	shl    $0x6,%r8
-	cmp    %rsi,0x20(%rdx,%r8,1)
-	sete   %r9b
-	lea    0x1(%rax),%r10d
-	cmp    %r10d,0x38(%rdx,%r8,1)
-	sete   %r11b
-	and    %r9b,%r11b
-	cmp    %r10d,0x18(%rdx,%r8,1)
-	movzbl %r11b,%r9d
-	lea    (%r9,%rbp,2),%r10d
-	mov    $0x0,%ebp
-	cmove  %r10d,%ebp
-	cmp    %rsi,(%rdx,%r8,1)
-	mov    $0x0,%esi
-	cmovne %esi,%ebp
-	test   %r9b,%r9b
-	cmovne %r10d,%ebp
-	mov    %ebp,0x84(%rcx)
-	cmp    %rbp,%rdi
+	mov    0x50(%r12),%rsi
+	mov    0x20(%rcx),%r8
+	mov    %rdi,%r9
+	shl    $0x6,%r9
+	cmp    %r8,0x20(%rsi,%r9,1)
+	sete   %r10b
+	lea    0x1(%rdx),%r11d
+	cmp    %r11d,0x38(%rsi,%r9,1)
+	sete   %bpl
+	and    %r10b,%bpl
+	cmp    %r11d,0x18(%rsi,%r9,1)
+	movzbl %bpl,%r10d
+	lea    (%r10,%rdi,2),%r11d
+	mov    $0x0,%edi
+	cmove  %r11d,%edi
+	cmp    %r8,(%rsi,%r9,1)
+	mov    0x28(%rcx),%r8
+	mov    $0x0,%r9d
+	cmovne %r9d,%edi
+	test   %r10b,%r10b
+	cmovne %r11d,%edi
+	mov    %edi,0x74(%rcx)
+	cmp    %rdi,%rax
 	jbe    <hot::book>
-	mov    %rbp,%rdi
-	shl    $0x5,%rdi
-	mov    0xc(%rdx,%rdi,1),%r8d
-	mov    0xc8(%r15),%rsi
-	cmp    %r8,%rsi
-	jbe    <hot::book>
-	mov    0xc0(%r15),%r9
-	shl    $0x5,%r8
-	prefetcht0 (%r9,%r8,1)
-	movzbl 0x1c(%rdx,%rdi,1),%edx
-	mov    %edx,%edi
-	test   %rbp,%rbp
-	je     <hot::book>
-	mov    %dil,0x90(%rcx)
-	jne    <hot::book>
-	jmp    <hot::book>
-	nopl   0x0(%rax)
-	movzbl 0x1c(%rdx,%rdi,1),%edx
-	mov    %edx,%edi
-	test   %rbp,%rbp
-	jne    <hot::book>
-	mov    0x90(%rcx),%edi
-	mov    %dil,0x90(%rcx)
-	je     <hot::book>
-	mov    0x78(%rcx),%rdi
-	movabs $0x7fffffffffffffff,%r8
-	cmp    %r8,%rdi
-	je     <hot::book>
-	mov    0xf8(%r15),%r8
-	lea    (%rdx,%rax,2),%eax
-	inc    %eax
-	movabs $0xbb67ae8584caa73b,%rdx
-	imul   %rdx,%rax
-	xor    %rax,%rdi
-	movabs $0x9e3779b97f4a7c15,%rax
-	imul   %rax,%rdi
-	mov    %r8,%rax
-	mov    $0xffffffffffffffff,%rdx
-	add    %rdx,%rax
-	mov    $0xffffffff,%r9d
-	adc    $0x0,%r9d
-	mul    %rdi
-	imul   %r9d,%edi
-	lea    (%rdx,%rdi,1),%eax
-	inc    %eax
-	mov    %eax,0x8c(%rcx)
-	cmp    %rax,%r8
-	jbe    <hot::book>
-	mov    0xf0(%r15),%rcx
-	prefetcht0 (%rcx,%rax,1)
-	add    %eax,%eax
-	cmp    %rax,%rsi
-	jbe    <hot::book>
-	mov    0xc0(%r15),%rcx
+	mov    %rdi,%rax
 	shl    $0x5,%rax
+	mov    0xc(%rsi,%rax,1),%r9d
+	mov    0x1c(%rsi,%rax,1),%eax
+	mov    0xc0(%r12),%rsi
+	shl    $0x5,%r9
+	prefetcht0 (%rsi,%r9,1)
+	test   %rdi,%rdi
+	jne    <hot::book>
+	mov    0x80(%rcx),%eax
+	mov    %al,0x80(%rcx)
+	cmpb   $0x9,0x8(%rcx)
+	jne    <hot::book>
+	movzbl %al,%edi
+	mov    0xf8(%r12),%rax
+	dec    %rax
+	lea    (%rdi,%rdx,2),%edx
+	inc    %edx
+	movabs $0xbb67ae8584caa73b,%rdi
+	imul   %rdi,%rdx
+	xor    %r8,%rdx
+	imul   %r14,%rdx
+	mul    %rdx
+	lea    0x1(%rdx),%eax
+	mov    %eax,0x7c(%rcx)
+	mov    0xf0(%r12),%rcx
 	prefetcht0 (%rcx,%rax,1)
-	mov    0x58(%rsp),%rax
+	lea    0x2(,%rdx,2),%eax
+	shl    $0x5,%rax
+	prefetcht0 (%rsi,%rax,1)
+	nopw   0x0(%rax,%rax,1)
+	mov    0x68(%rsp),%rax
 	lea    0x4(%rbx),%rcx
 	cmp    %rax,%rcx
 	jae    <hot::book>
-	mov    0x50(%rsp),%rdx
-	imul   $0x98,%rcx,%rsi
-	mov    0x80(%rdx,%rsi,1),%ecx
-	cmp    %rcx,0x10(%r15)
+	mov    0x60(%rsp),%rdx
+	mov    %rcx,%rsi
+	shl    $0x7,%rsi
+	lea    (%rsi,%rcx,8),%rcx
+	cmpb   $0x13,(%rdx,%rcx,1)
+	jne    <hot::book>
+	add    %rcx,%rdx
+	mov    0x70(%rdx),%r8d
+	cmp    %r8,0x10(%r12)
 	jbe    <hot::book>
-	add    %rsi,%rdx
-	lea    (%rcx,%rcx,2),%r10
-	shl    $0x6,%r10
-	add    0x8(%r15),%r10
-	movzbl 0x90(%rdx),%edi
-	lea    (%rdi,%rdi,2),%r11
-	mov    0x160(%r15),%rsi
-	mov    0x168(%r15),%r8
-	mov    0x4(%r10,%r11,4),%r9d
-	add    (%r10,%r11,4),%r9d
-	cmp    $0x1,%r9
-	mov    %r9,%r10
-	adc    $0xffffffffffffffff,%r10
-	cmp    %r8,%r10
-	jae    <hot::book>
-	shl    $0x4,%r10
-	prefetcht0 (%rsi,%r10,1)
-	sub    $0x5,%r9
-	mov    $0x0,%r10d
-	cmovae %r9,%r10
-	cmp    %r8,%r10
-	jae    <hot::book>
-	shl    $0x4,%r10
-	prefetcht0 (%rsi,%r10,1)
-	mov    0x84(%rdx),%ebp
-	mov    0x58(%r15),%rsi
-	cmp    %rbp,%rsi
+	mov    0x74(%rdx),%edi
+	mov    0x7c(%rdx),%ecx
+	lea    (%r8,%r8,2),%rsi
+	shl    $0x6,%rsi
+	add    0x8(%r12),%rsi
+	movzbl 0x80(%rdx),%r9d
+	lea    (%r9,%r9,2),%r10
+	mov    0x160(%r12),%r11
+	mov    0x4(%rsi,%r10,4),%r14d
+	add    (%rsi,%r10,4),%r14d
+	cmp    $0x1,%r14
+	mov    %r14,%rsi
+	adc    $0xffffffffffffffff,%rsi
+	shl    $0x4,%rsi
+	prefetcht0 (%r11,%rsi,1)
+	sub    $0x5,%r14
+	mov    $0x0,%esi
+	cmovae %r14,%rsi
+	movabs $0x9e3779b97f4a7c15,%r14
+	shl    $0x4,%rsi
+	prefetcht0 (%r11,%rsi,1)
+	cmpb   $0x1,0x1f0(%r12)
+	jne    <hot::book>
+	mov    0x58(%r12),%rsi
+	cmp    %rdi,%rsi
 	jbe    <hot::book>
-	mov    0x50(%r15),%r8
-	shl    $0x5,%rbp
-	mov    0x10(%r8,%rbp,1),%r9d
-	cmp    %r9,%rsi
-	jbe    <hot::book>
-	shl    $0x5,%r9
-	prefetcht0 (%r8,%r9,1)
-	mov    0x14(%r8,%rbp,1),%r9d
-	cmp    %r9,%rsi
-	jbe    <hot::book>
-	shl    $0x5,%r9
-	prefetcht0 (%r8,%r9,1)
-	mov    0x8c(%rdx),%ebp
-	mov    0xc8(%r15),%r9
-	mov    %r9,%r10
-	shr    %r10
-	cmp    %rbp,%r10
-	jbe    <hot::book>
-	mov    0xc0(%r15),%r10
-	mov    0x78(%rdx),%rdx
-	mov    %rbp,%r11
-	shl    $0x6,%r11
-	cmp    %rdx,0x20(%r10,%r11,1)
-	sete   %r14b
-	lea    (%rdi,%rcx,2),%ecx
-	inc    %ecx
-	cmp    %ecx,0x30(%r10,%r11,1)
-	sete   %dil
-	and    %r14b,%dil
-	cmp    %ecx,0x10(%r10,%r11,1)
-	movzbl %dil,%ecx
-	lea    (%rcx,%rbp,2),%edi
-	mov    $0x0,%ebp
-	cmove  %rdi,%rbp
-	cmp    %rdx,(%r10,%r11,1)
-	mov    $0x0,%edx
-	cmovne %rdx,%rbp
-	test   %cl,%cl
-	cmovne %rdi,%rbp
-	cmp    %r9,%rbp
-	jae    <hot::book>
-	shl    $0x5,%rbp
-	mov    0x1c(%r10,%rbp,1),%ecx
+	mov    0x50(%r12),%r10
+	shl    $0x5,%rdi
+	mov    0x10(%r10,%rdi,1),%esi
+	mov    0x14(%r10,%rdi,1),%edi
+	shl    $0x5,%rsi
+	prefetcht0 (%r10,%rsi,1)
+	shl    $0x5,%rdi
+	prefetcht0 (%r10,%rdi,1)
+	mov    0xc8(%r12),%r11
+	mov    %r11,%rsi
+	shr    %rsi
 	cmp    %rcx,%rsi
 	jbe    <hot::book>
+	mov    0xc0(%r12),%rsi
+	mov    0x28(%rdx),%rdx
+	mov    %rcx,%r14
+	shl    $0x6,%r14
+	cmp    %rdx,0x20(%rsi,%r14,1)
+	sete   %dil
+	lea    (%r9,%r8,2),%r8d
+	inc    %r8d
+	cmp    %r8d,0x30(%rsi,%r14,1)
+	sete   %r9b
+	and    %dil,%r9b
+	cmp    %r8d,0x10(%rsi,%r14,1)
+	movzbl %r9b,%r8d
+	lea    (%r8,%rcx,2),%ecx
+	mov    $0x0,%edi
+	cmove  %rcx,%rdi
+	cmp    %rdx,(%rsi,%r14,1)
+	mov    $0x0,%edx
+	cmovne %rdx,%rdi
+	test   %r8b,%r8b
+	cmovne %rcx,%rdi
+	cmp    %r11,%rdi
+	jae    <hot::book>
+	shl    $0x5,%rdi
+	mov    0x1c(%rsi,%rdi,1),%ecx
 	shl    $0x5,%rcx
-	prefetcht0 (%r8,%rcx,1)
-	cs nopw 0x0(%rax,%rax,1)
+	prefetcht0 (%r10,%rcx,1)
+	movabs $0x9e3779b97f4a7c15,%r14
+	nopl   0x0(%rax,%rax,1)
 	cmp    %rax,%rbx
 	jae    <hot::book>
-	mov    0x50(%rsp),%rax
-	incq   0x60(%rsp)
-	imul   $0x98,%rbx,%rcx
+	mov    0x60(%rsp),%rax
+	mov    %rbx,%rcx
+	shl    $0x7,%rcx
+	incq   0x78(%rsp)
+	lea    (%rcx,%rbx,8),%rcx
 	lea    (%rax,%rcx,1),%rdx
 	movzbl (%rax,%rcx,1),%eax
 	cmp    $0x13,%al
 	jne    <hot::book>
-	mov    0x80(%rdx),%ebp
+	mov    0x70(%rdx),%ebx
 	mov    0x8(%rdx),%rax
 	mov    0x10(%rdx),%rcx
-	mov    %rcx,0x18(%rsp)
+	mov    %rcx,0x150(%rsp)
 	mov    %eax,%ecx
 	shr    $0x8,%ecx
-	mov    %ecx,0x8(%rsp)
+	mov    %ecx,0x18(%rsp)
 	mov    %rax,%rcx
 	shr    $0x10,%rcx
-	mov    %rcx,0x160(%rsp)
-	mov    0x18(%rdx),%rcx
 	mov    %rcx,0x20(%rsp)
+	mov    0x18(%rdx),%rcx
+	mov    %rcx,0x28(%rsp)
 	mov    %rax,%rcx
 	shr    $0x20,%rcx
-	mov    %rcx,0x40(%rsp)
-	cmp    %rbp,0x10(%r15)
+	mov    %rcx,0x38(%rsp)
+	cmp    %rbx,0x10(%r12)
 	jbe    <hot::book>
-	movsd  0x80(%rdx),%xmm0
-	incq   0x290(%r15)
-	mov    0x8(%r15),%r12
-	lea    0x0(,%rbp,2),%rbx
-	add    %rbp,%rbx
-	shl    $0x6,%rbx
-	cmpb   $0x0,0x3b(%r12,%rbx,1)
+	movsd  0x70(%rdx),%xmm0
+	incq   0x290(%r12)
+	mov    0x8(%r12),%rbp
+	lea    (%rbx,%rbx,2),%r13
+	shl    $0x6,%r13
+	cmpb   $0x0,0x3b(%rbp,%r13,1)
 	je     <hot::book>
-	incq   0x2e8(%r15)
+	incq   0x2e8(%r12)
 	jmp    <hot::book>
-	nopw   0x0(%rax,%rax,1)
-	mov    0x198(%rsp),%rcx
+	data16 cs nopw 0x0(%rax,%rax,1)
+	mov    0x188(%rsp),%rcx
 	incq   (%rcx)
 	test   %al,%al
 	je     <hot::book>
 	lea    0x58(%rdx),%rsi
-	mov    %r15,%rdi
-	lea    0x7(%rsp),%rcx
+	mov    %r12,%rdi
+	lea    0xf(%rsp),%rcx
 	call   *(%rip)        # <_DYNAMIC>
 	jmp    <hot::book>
 	cs nopw 0x0(%rax,%rax,1)
@@ -645,64 +520,41 @@
 	mov    %r10,%rdx
 	jmp    <hot::book>
 	movzbl 0x6c(%rdx),%eax
-	mov    0x270(%r15),%rcx
+	mov    0x270(%r12),%rcx
 	shl    $0x5,%eax
 	mov    0x18(%rdx),%rsi
 	mov    %rsi,0x10(%rcx,%rax,1)
 	movups 0x8(%rdx),%xmm0
 	movups %xmm0,(%rcx,%rax,1)
-	incq   0x298(%r15)
+	incq   0x298(%r12)
 	jmp    <hot::book>
-	add    %rbx,%r12
-	movl   $0x1,0x268(%r15)
-	mov    %ebp,0x26c(%r15)
-	movzbl 0x38(%r12),%ecx
-	mov    %cl,0x38(%rsp)
-	movzbl 0x3a(%r12),%ecx
-	mov    %cl,0x30(%rsp)
-	movups (%rip),%xmm1        # <anon>
-	movaps %xmm1,0x70(%rsp)
-	movabs $0x4e4e0000000000,%rsi
-	mov    %rsi,0x80(%rsp)
-	lea    0xe0(%rsp),%rcx
-	movups %xmm1,-0x58(%rcx)
-	mov    %rsi,-0x48(%rcx)
-	movups %xmm1,-0x40(%rcx)
-	mov    %rsi,-0x30(%rcx)
-	mov    0x80(%rsp),%rcx
-	mov    0x88(%rsp),%rsi
-	mov    %rcx,0x220(%rsp)
-	mov    %rsi,0x228(%rsp)
-	mov    0xb0(%rsp),%rcx
-	mov    %rcx,0x250(%rsp)
-	movzbl 0x160(%rsp),%esi
-	movlps %xmm0,0x140(%rsp)
-	mov    %r12,0x118(%rsp)
-	mov    0x180(%rsp),%rcx
-	mov    %rcx,0x120(%rsp)
-	mov    0x198(%rsp),%rcx
-	mov    %rcx,0x128(%rsp)
-	mov    0x8(%rsp),%ecx
-	shr    $0x5,%cl
-	and    $0x1,%cl
-	mov    %cl,0x148(%rsp)
-	mov    %rsi,%r14
-	mov    %esi,%ecx
+	add    %r13,%rbp
+	movl   $0x1,0x268(%r12)
+	mov    %ebx,0x26c(%r12)
+	movzbl 0x38(%rbp),%ecx
+	mov    %cl,0x40(%rsp)
+	movzbl 0x3a(%rbp),%r15d
+	mov    0x1e8(%r12),%rcx
+	mov    %rcx,0x48(%rsp)
+	movl   $0x0,0x1b0(%rsp)
+	movzbl 0x20(%rsp),%ecx
+	mov    %rcx,0x30(%rsp)
 	shl    $0x5,%ecx
-	add    0x270(%r15),%rcx
-	mov    %rcx,0x130(%rsp)
-	mov    0x1e8(%r15),%rcx
-	mov    %rcx,0x28(%rsp)
-	movaps 0x70(%rsp),%xmm0
-	movaps 0x90(%rsp),%xmm1
-	movaps 0xa0(%rsp),%xmm2
-	movaps %xmm0,0x210(%rsp)
-	movaps %xmm1,0x230(%rsp)
-	movaps %xmm2,0x240(%rsp)
-	movq   $0x0,0x258(%rsp)
-	lea    0x210(%rsp),%rcx
-	mov    %rcx,0x138(%rsp)
-	cmpb   $0x0,0x1f0(%r15)
+	add    0x270(%r12),%rcx
+	movlps %xmm0,0xa8(%rsp)
+	mov    %rbp,0x80(%rsp)
+	mov    0x178(%rsp),%rsi
+	mov    %rsi,0x88(%rsp)
+	mov    0x188(%rsp),%rsi
+	mov    %rsi,0x90(%rsp)
+	mov    0x18(%rsp),%esi
+	shr    $0x5,%sil
+	and    $0x1,%sil
+	mov    %sil,0xb0(%rsp)
+	mov    %rcx,0x98(%rsp)
+	lea    0x1b0(%rsp),%rcx
+	mov    %rcx,0xa0(%rsp)
+	cmpb   $0x0,0x1f0(%r12)
 	je     <hot::book>
 	mov    0x20(%rdx),%r10
 	movzbl %al,%esi
@@ -729,22 +581,23 @@
 	cmp    $0x42,%edx
 	jne    <hot::book>
 	xor    %eax,%eax
-	movabs $0x7fffffffffffffff,%rdx
+	movabs $0x8000000000000000,%rdx
+	dec    %rdx
 	cmp    %rdx,%rcx
 	jne    <hot::book>
 	jmp    <hot::book>
-	mov    0x20(%rdx),%r13
-	movzbl %al,%esi
-	add    $0xfffffffc,%esi
-	cmp    $0x8,%esi
+	mov    0x20(%rdx),%rsi
+	movzbl %al,%edi
+	add    $0xfffffffc,%edi
+	cmp    $0x8,%edi
 	ja     <hot::book>
 	mov    0x38(%rdx),%r9
-	mov    0x30(%rdx),%r10d
+	mov    0x30(%rdx),%r14d
 	mov    0x28(%rdx),%rcx
 	shr    $0x18,%eax
-	lea    (%rip),%rdi        # <anon>
-	movslq (%rdi,%rsi,4),%rdx
-	add    %rdi,%rdx
+	lea    (%rip),%r8        # <anon>
+	movslq (%r8,%rdi,4),%rdx
+	add    %r8,%rdx
 	jmp    *%rdx
 	cmp    $0x41,%al
 	je     <hot::book>
@@ -752,7 +605,8 @@
 	cmp    $0x42,%eax
 	jne    <hot::book>
 	xor    %eax,%eax
-	movabs $0x7fffffffffffffff,%rdx
+	movabs $0x8000000000000000,%rdx
+	dec    %rdx
 	cmp    %rdx,%rcx
 	jne    <hot::book>
 	jmp    <hot::book>
@@ -768,79 +622,73 @@
 	mov    %rsi,%rdx
 	mov    %r10,%rsi
 	jmp    <hot::book>
-	lea    0x70(%rsp),%rdi
-	lea    0x118(%rsp),%rsi
-	mov    %r10,%r13
-	mov    %r10,%rdx
+	lea    0x80(%rsp),%rdi
+	mov    %r10,%r14
+	mov    %r10,%rsi
 	call   <wirebook_machine::edit::Edit::resting>
-	cmpb   $0x2,0x84(%rsp)
+	test   $0x1,%al
 	je     <hot::book>
-	mov    0x70(%rsp),%edx
-	lea    0xe0(%rsp),%rax
-	movups -0x68(%rax),%xmm0
-	movaps %xmm0,0x150(%rsp)
-	mov    0x158(%rsp),%r8d
-	lea    0x118(%rsp),%rdi
-	mov    %r13,%rsi
-	lea    0x150(%rsp),%rcx
-	call   <wirebook_machine::edit::Edit::take>
+	lea    0x80(%rsp),%rdi
+	mov    %r14,%rsi
+	call   <wirebook_machine::edit::Edit::take_all>
 	jmp    <hot::book>
-	lea    0x70(%rsp),%rdi
-	lea    0x118(%rsp),%rsi
-	mov    %r13,%rdx
+	lea    0x80(%rsp),%rdi
 	call   <wirebook_machine::edit::Edit::resting>
-	cmpb   $0x2,0x84(%rsp)
+	test   $0x1,%al
 	je     <hot::book>
-	mov    0x70(%rsp),%esi
-	mov    0x80(%rsp),%ecx
-	lea    0x118(%rsp),%rdi
-	mov    %ecx,%edx
-	call   <wirebook_machine::edit::counted::<impl wirebook_machine::edit::Edit>::count_out>
+	lea    0x80(%rsp),%rdi
+	mov    %edx,%esi
+	call   <wirebook_machine::edit::counted::<impl wirebook_machine::edit::Edit>::count_out_all>
 	jmp    <hot::book>
 	mov    %r11d,0x10(%rsp)
 	test   %r11d,%r11d
 	je     <hot::book>
-	lea    0x70(%rsp),%rdi
-	lea    0x118(%rsp),%rsi
-	mov    %r10,%r13
-	mov    %r10,%rdx
+	lea    0x80(%rsp),%rdi
+	mov    %r10,%r14
+	mov    %r10,%rsi
 	call   <wirebook_machine::edit::Edit::resting>
-	cmpb   $0x2,0x84(%rsp)
+	test   $0x1,%al
 	je     <hot::book>
-	mov    0x70(%rsp),%edx
-	lea    0xe0(%rsp),%rax
-	movups -0x68(%rax),%xmm0
-	movaps %xmm0,0x150(%rsp)
-	lea    0x118(%rsp),%rdi
-	mov    %r13,%rsi
-	lea    0x150(%rsp),%rcx
-	mov    0x10(%rsp),%r8d
+	lea    0x80(%rsp),%rdi
+	mov    %r14,%rsi
+	mov    0x10(%rsp),%ecx
 	call   <wirebook_machine::edit::Edit::take>
 	jmp    <hot::book>
-	mov    %r10d,0x10(%rsp)
-	test   %r10d,%r10d
-	je     <hot::book>
-	lea    0x70(%rsp),%rdi
-	lea    0x118(%rsp),%rsi
-	mov    %r13,%rdx
-	call   <wirebook_machine::edit::Edit::resting>
-	cmpb   $0x2,0x84(%rsp)
-	jne    <hot::book>
-	mov    0x128(%rsp),%rax
+	mov    0x90(%rsp),%rax
 	incq   0x18(%rax)
-	mov    0x118(%rsp),%rax
+	mov    0x80(%rsp),%rax
 	cmpb   $0x2,0x38(%rax)
 	jne    <hot::book>
 	movw   $0x204,0x38(%rax)
 	movw   $0x0,0x45(%rax)
-	mov    0x28(%rsp),%rax
-	cmp    %rax,0x1e8(%r15)
+	mov    0x48(%rsp),%rax
+	cmp    %rax,0x1e8(%r12)
 	jne    <hot::book>
+	jmp    <hot::book>
+	test   %r14d,%r14d
+	je     <hot::book>
+	lea    0x80(%rsp),%rdi
+	call   <wirebook_machine::edit::Edit::resting>
+	cmp    $0x1,%eax
+	je     <hot::book>
+	mov    0x90(%rsp),%rcx
+	incq   0x18(%rcx)
+	mov    0x80(%rsp),%rcx
+	cmpb   $0x2,0x38(%rcx)
+	jne    <hot::book>
+	movw   $0x204,0x38(%rcx)
+	movw   $0x0,0x45(%rcx)
+	test   $0x1,%al
+	je     <hot::book>
+	lea    0x80(%rsp),%rdi
+	mov    %edx,%esi
+	mov    %r14d,%edx
+	call   <wirebook_machine::edit::counted::<impl wirebook_machine::edit::Edit>::count_out>
 	jmp    <hot::book>
 	xor    %r8d,%r8d
 	test   %al,%al
 	setne  %r8b
-	lea    0x118(%rsp),%rdi
+	lea    0x80(%rsp),%rdi
 	mov    %r10,%rsi
 	mov    %r11d,%edx
 	call   *(%rip)        # <_DYNAMIC>
@@ -848,21 +696,19 @@
 	xor    %r8d,%r8d
 	test   %al,%al
 	setne  %r8b
-	lea    0x118(%rsp),%rdi
-	mov    %r13,%rsi
-	mov    %r10d,%edx
+	lea    0x80(%rsp),%rdi
+	mov    %r14d,%edx
 	call   *(%rip)        # <_DYNAMIC>
 	jmp    <hot::book>
-	lea    0x118(%rsp),%rdi
+	lea    0x80(%rsp),%rdi
 	mov    %r10,%rsi
 	mov    %r9,%rdx
 	mov    %r11d,%r8d
 	call   *(%rip)        # <_DYNAMIC>
 	jmp    <hot::book>
-	lea    0x118(%rsp),%rdi
-	mov    %r13,%rsi
+	lea    0x80(%rsp),%rdi
 	mov    %r9,%rdx
-	mov    %r10d,%r8d
+	mov    %r14d,%r8d
 	call   *(%rip)        # <_DYNAMIC>
 	jmp    <hot::book>
 	cmp    $0x42,%al
@@ -872,174 +718,169 @@
 	cmp    $0x41,%al
 	mov    $0x41,%eax
 	cmove  %eax,%edx
-	mov    0x18(%rsp),%rax
-	mov    %rax,0xc8(%rsp)
+	mov    0x150(%rsp),%rax
+	mov    %rax,0x118(%rsp)
+	mov    0x28(%rsp),%rax
+	mov    %rax,0x120(%rsp)
+	mov    0x38(%rsp),%rax
+	mov    %eax,0x128(%rsp)
 	mov    0x20(%rsp),%rax
-	mov    %rax,0xd0(%rsp)
-	mov    0x40(%rsp),%rax
-	mov    %eax,0xd8(%rsp)
-	mov    0x160(%rsp),%rax
-	mov    %al,0xdc(%rsp)
-	mov    0x8(%rsp),%eax
-	mov    %al,0xdd(%rsp)
-	movb   $0xc,0x70(%rsp)
-	mov    %dl,0x71(%rsp)
-	mov    %r11d,0x74(%rsp)
-	mov    %rcx,0x78(%rsp)
-	mov    %r10,0x80(%rsp)
-	mov    %r9,0x88(%rsp)
-	lea    0x118(%rsp),%rdi
-	lea    0x70(%rsp),%rsi
+	mov    %al,0x12c(%rsp)
+	mov    0x18(%rsp),%eax
+	mov    %al,0x12d(%rsp)
+	movb   $0xc,0xc0(%rsp)
+	mov    %dl,0xc1(%rsp)
+	mov    %r11d,0xc4(%rsp)
+	mov    %rcx,0xc8(%rsp)
+	mov    %r10,0xd0(%rsp)
+	mov    %r9,0xd8(%rsp)
+	lea    0x80(%rsp),%rdi
+	lea    0xc0(%rsp),%rsi
 	call   <wirebook_machine::edit::Edit::apply_queued>
 	jmp    <hot::book>
 	cmp    $0x42,%al
 	mov    $0x4e,%edx
-	mov    $0x42,%esi
-	cmove  %esi,%edx
+	mov    $0x42,%edi
+	cmove  %edi,%edx
 	cmp    $0x41,%al
 	mov    $0x41,%eax
 	cmove  %eax,%edx
-	mov    0x18(%rsp),%rax
-	mov    %rax,0xc8(%rsp)
+	mov    0x150(%rsp),%rax
+	mov    %rax,0x118(%rsp)
+	mov    0x28(%rsp),%rax
+	mov    %rax,0x120(%rsp)
+	mov    0x38(%rsp),%rax
+	mov    %eax,0x128(%rsp)
 	mov    0x20(%rsp),%rax
-	mov    %rax,0xd0(%rsp)
-	mov    0x40(%rsp),%rax
-	mov    %eax,0xd8(%rsp)
-	mov    0x160(%rsp),%rax
-	mov    %al,0xdc(%rsp)
-	mov    0x8(%rsp),%eax
-	mov    %al,0xdd(%rsp)
-	movb   $0xc,0x70(%rsp)
-	mov    %dl,0x71(%rsp)
-	mov    %r10d,0x74(%rsp)
-	mov    %rcx,0x78(%rsp)
-	mov    %r13,0x80(%rsp)
-	mov    %r9,0x88(%rsp)
-	lea    0x118(%rsp),%rdi
-	lea    0x70(%rsp),%rsi
+	mov    %al,0x12c(%rsp)
+	mov    0x18(%rsp),%eax
+	mov    %al,0x12d(%rsp)
+	movb   $0xc,0xc0(%rsp)
+	mov    %dl,0xc1(%rsp)
+	mov    %r14d,0xc4(%rsp)
+	mov    %rcx,0xc8(%rsp)
+	mov    %rsi,0xd0(%rsp)
+	mov    %r9,0xd8(%rsp)
+	lea    0x80(%rsp),%rdi
+	lea    0xc0(%rsp),%rsi
 	call   <wirebook_machine::edit::Edit::apply_queued>
 	jmp    <hot::book>
 	mov    $0x1,%al
-	movabs $0x7fffffffffffffff,%rdx
+	movabs $0x8000000000000000,%rdx
+	dec    %rdx
 	cmp    %rdx,%rcx
 	je     <hot::book>
 	test   %r11d,%r11d
 	je     <hot::book>
-	mov    %rcx,0x70(%rsp)
-	mov    %r11d,0x78(%rsp)
-	mov    %al,0x7c(%rsp)
-	lea    0x118(%rsp),%rdi
+	mov    %rcx,0xc0(%rsp)
+	mov    %r11d,0xc8(%rsp)
+	mov    %al,0xcc(%rsp)
+	lea    0x80(%rsp),%rdi
+	mov    %r10,0x10(%rsp)
 	mov    %r10,%rsi
-	lea    0x70(%rsp),%rdx
-	call   <wirebook_machine::edit::Edit::add_new>
+	call   <wirebook_machine::edit::Edit::resting>
+	test   $0x1,%al
+	jne    <hot::book>
+	lea    0x80(%rsp),%rdi
+	mov    $0x41,%esi
+	mov    0x10(%rsp),%rdx
+	lea    0xc0(%rsp),%rcx
+	call   <wirebook_machine::edit::Edit::place>
 	jmp    <hot::book>
 	mov    $0x1,%al
-	movabs $0x7fffffffffffffff,%rdx
+	movabs $0x8000000000000000,%rdx
+	dec    %rdx
 	cmp    %rdx,%rcx
 	je     <hot::book>
-	test   %r10d,%r10d
+	test   %r14d,%r14d
 	je     <hot::book>
-	mov    %rcx,0x150(%rsp)
-	mov    %r10d,0x158(%rsp)
-	mov    %al,0x15c(%rsp)
-	lea    0x70(%rsp),%rdi
-	lea    0x118(%rsp),%rsi
-	mov    %r13,%rdx
+	mov    %rcx,0xc0(%rsp)
+	mov    %r14d,0xc8(%rsp)
+	mov    %al,0xcc(%rsp)
+	lea    0x80(%rsp),%rdi
+	mov    %rsi,0x10(%rsp)
 	call   <wirebook_machine::edit::Edit::resting>
-	cmpb   $0x2,0x84(%rsp)
+	test   $0x1,%al
 	je     <hot::book>
-	mov    0x70(%rsp),%esi
-	mov    0x80(%rsp),%ecx
-	movzbl 0x148(%rsp),%eax
+	movzbl 0xb0(%rsp),%eax
 	xor    $0x1,%rax
-	mov    0x128(%rsp),%rdx
-	add    %rax,0x30(%rdx)
-	lea    0x118(%rsp),%rdi
-	mov    %ecx,%edx
-	call   <wirebook_machine::edit::counted::<impl wirebook_machine::edit::Edit>::count_out>
-	lea    0x118(%rsp),%rdi
-	mov    %r13,%rsi
-	lea    0x150(%rsp),%rdx
+	mov    0x90(%rsp),%rcx
+	add    %rax,0x30(%rcx)
+	lea    0x80(%rsp),%rdi
+	mov    %edx,%esi
+	call   <wirebook_machine::edit::counted::<impl wirebook_machine::edit::Edit>::count_out_all>
+	lea    0x80(%rsp),%rdi
+	mov    0x10(%rsp),%rsi
+	lea    0xc0(%rsp),%rdx
 	call   <wirebook_machine::edit::counted::<impl wirebook_machine::edit::Edit>::count_in>
-	jmp    <hot::book>
-	incq   0x2d0(%r15)
-	mov    0x28(%rsp),%rax
-	cmp    %rax,0x1e8(%r15)
-	jne    <hot::book>
-	jmp    <hot::book>
-	mov    0x70(%rsp),%esi
-	mov    0x80(%rsp),%edx
-	lea    0x118(%rsp),%rdi
-	mov    0x10(%rsp),%ecx
-	call   <wirebook_machine::edit::counted::<impl wirebook_machine::edit::Edit>::count_out>
-	mov    0x28(%rsp),%rax
-	cmp    %rax,0x1e8(%r15)
+	mov    0x48(%rsp),%rax
+	cmp    %rax,0x1e8(%r12)
 	je     <hot::book>
-	mov    0x1c0(%rsp),%rdi
-	mov    %r12,%rsi
+	mov    0x1a0(%rsp),%rdi
+	mov    %rbp,%rsi
 	call   *(%rip)        # <_DYNAMIC>
-	mov    %al,0x3f(%r12)
-	mov    0x10(%r15),%rsi
-	movzbl 0x38(%rsp),%eax
-	cmp    %al,0x38(%r12)
+	mov    %al,0x3f(%rbp)
+	mov    0x10(%r12),%rsi
+	movzbl 0x40(%rsp),%eax
+	cmp    %al,0x38(%rbp)
 	jne    <hot::book>
-	movzbl 0x30(%rsp),%eax
-	cmp    %al,0x3a(%r12)
+	cmp    %r15b,0x3a(%rbp)
 	jne    <hot::book>
-	cmp    %rbp,%rsi
+	cmp    %rbx,%rsi
+	mov    %rbx,0x10(%rsp)
 	jbe    <hot::book>
-	mov    %r14,%rdx
-	shl    $0x5,%edx
-	add    0x270(%r15),%rdx
-	mov    0x8(%r15),%rax
-	lea    (%rax,%rbx,1),%r14
-	mov    0x18(%rsp),%rcx
-	mov    %rcx,0x20(%rax,%rbx,1)
-	mov    0x20(%rsp),%rcx
-	mov    %rcx,0x28(%rax,%rbx,1)
-	mov    %rdx,0x28(%rsp)
-	mov    (%rdx),%rcx
-	mov    %rcx,0x38(%rsp)
-	mov    %rcx,0x30(%rax,%rbx,1)
-	cmpb   $0x0,0x8(%rsp)
-	js     <hot::book>
-	mov    0x258(%rsp),%r12
-	jmp    <hot::book>
-	mov    0x258(%rsp),%r12
-	cmpb   $0x1,0x3d(%r14)
-	jne    <hot::book>
-	cmp    $0x3,%r12
-	ja     <hot::book>
-	test   %r12,%r12
+	mov    0x30(%rsp),%r14
+	shl    $0x5,%r14d
+	add    0x270(%r12),%r14
+	mov    0x8(%r12),%rax
+	lea    (%rax,%r13,1),%rbp
+	mov    0x150(%rsp),%rcx
+	mov    %rcx,0x20(%rax,%r13,1)
+	mov    0x28(%rsp),%rcx
+	mov    %rcx,0x28(%rax,%r13,1)
+	mov    %r14,0x30(%rsp)
+	mov    (%r14),%rcx
+	mov    %r13,0xb8(%rsp)
+	mov    %rcx,0x48(%rsp)
+	mov    %rcx,0x30(%rax,%r13,1)
+	mov    0x1b0(%rsp),%eax
+	cmpb   $0x0,0x18(%rsp)
+	jns    <hot::book>
+	test   %eax,%eax
+	sete   %cl
+	and    0x3d(%rbp),%cl
+	cmp    $0x1,%cl
 	jne    <hot::book>
 	movups (%rip),%xmm0        # <anon>
-	movaps %xmm0,0x210(%rsp)
-	movabs $0x4e4e0000000000,%rax
-	mov    %rax,0x220(%rsp)
-	movq   $0x1,0x258(%rsp)
-	mov    $0x1,%r12d
+	lea    0x1b8(%rsp),%rax
+	movups %xmm0,(%rax)
+	movabs $0x4e4e0000000000,%rcx
+	mov    %rcx,0x10(%rax)
+	movl   $0x1,0x1b0(%rsp)
+	mov    $0x1,%eax
 	jmp    <hot::book>
-	cmp    $0x4,%r12
-	jae    <hot::book>
-	test   %r12,%r12
+	test   %eax,%eax
 	je     <hot::book>
-	mov    0x8(%rsp),%eax
-	not    %al
-	shr    $0x7,%al
-	mov    %al,0x3d(%r14)
-	add    %r12,0x2a0(%r15)
+	mov    0x18(%rsp),%ecx
+	not    %cl
+	shr    $0x7,%cl
+	mov    %cl,0x3d(%rbp)
+	mov    %eax,%eax
+	add    %rax,0x2a0(%r12)
+	shl    $0x3,%rax
+	lea    (%rax,%rax,2),%rax
+	mov    %rax,0x40(%rsp)
 	xor    %eax,%eax
 	jmp    <hot::book>
 	mov    $0x1,%al
-	xor    %r12d,%r12d
-	mov    %rbx,0x110(%rsp)
-	cmpb   $0x2,0x38(%r14)
+	movq   $0x0,0x40(%rsp)
+	cmpb   $0x2,0x38(%rbp)
 	setne  %cl
-	mov    0x28(%rsp),%rdx
+	mov    0x30(%rsp),%rdx
 	mov    (%rdx),%rsi
 	mov    0x8(%rdx),%rdx
 	test   %rdx,%rdx
-	cmove  0x20(%rsp),%rdx
+	cmove  0x28(%rsp),%rdx
 	mov    %rsi,%rbx
 	sub    %rdx,%rbx
 	jae    <hot::book>
@@ -1057,104 +898,113 @@
 	cmovae %rdx,%rbx
 	test   %al,%al
 	je     <hot::book>
-	cmpb   $0x0,0x8(%rsp)
-	mov    0x68(%rsp),%r15
+	cmpb   $0x0,0x18(%rsp)
+	mov    0x180(%rsp),%r15
+	mov    0x50(%rsp),%r12
+	movabs $0x9e3779b97f4a7c15,%r14
 	jns    <hot::book>
-	mov    0x10(%r15),%rsi
-	cmp    %rbp,%rsi
+	mov    0x10(%r12),%rsi
+	mov    0x10(%rsp),%r13
+	cmp    %r13,%rsi
 	jbe    <hot::book>
-	mov    0x8(%r15),%rax
-	mov    0x110(%rsp),%rcx
-	lea    (%rax,%rcx,1),%rbx
-	cmpb   $0x0,0x3e(%rax,%rcx,1)
+	mov    0x8(%r12),%rax
+	mov    0xb8(%rsp),%rbp
+	cmpb   $0x0,0x3e(%rax,%rbp,1)
 	jne    <hot::book>
-	movb   $0x1,0x3e(%rbx)
-	mov    0x28(%r15),%r14
-	cmp    0x18(%r15),%r14
+	add    %rbp,%rax
+	movb   $0x1,0x3e(%rax)
+	mov    0x28(%r12),%rbx
+	cmp    0x18(%r12),%rbx
 	jne    <hot::book>
-	mov    0x1b8(%rsp),%rdi
+	mov    0x198(%rsp),%rdi
 	call   *(%rip)        # <_DYNAMIC>
-	mov    0x20(%r15),%rax
-	mov    %ebp,(%rax,%r14,4)
-	inc    %r14
-	mov    %r14,0x28(%r15)
-	mov    %ebp,0x80(%rsp)
-	mov    %rbx,0x70(%rsp)
-	mov    0x180(%rsp),%rax
-	mov    %rax,0x78(%rsp)
-	movabs $0x7fffffffffffffff,%rax
-	inc    %rax
-	cmp    %rax,0x238(%r15)
+	mov    0x20(%r12),%rax
+	mov    %r13d,(%rax,%rbx,4)
+	inc    %rbx
+	mov    %rbx,0x28(%r12)
+	mov    0x10(%r12),%rsi
+	cmp    %r13,%rsi
+	jbe    <hot::book>
+	mov    0x8(%r12),%rax
+	movzbl 0x3f(%rax,%rbp,1),%ecx
+	movzbl 0x3c(%rax,%rbp,1),%edx
+	xor    $0xff,%edx
+	and    %ecx,%edx
+	add    %rdx,0x2d8(%r12)
+	movabs $0x8000000000000000,%rcx
+	cmp    %rcx,0x238(%r12)
 	jne    <hot::book>
-	cmp    %rax,0x250(%r15)
+	cmp    %rcx,0x250(%r12)
 	je     <hot::book>
-	mov    0x1b0(%rsp),%rdi
-	lea    0x70(%rsp),%rsi
-	lea    0x7(%rsp),%rdx
+	add    0xb8(%rsp),%rax
+	mov    0x10(%rsp),%rcx
+	mov    %ecx,0xd0(%rsp)
+	mov    %rax,0xc0(%rsp)
+	mov    0x178(%rsp),%rax
+	mov    %rax,0xc8(%rsp)
+	mov    0x190(%rsp),%rdi
+	lea    0xc0(%rsp),%rsi
+	lea    0xf(%rsp),%rdx
 	call   *(%rip)        # <_DYNAMIC>
-	cmpb   $0x1,0x3f(%rbx)
-	jne    <hot::book>
-	movzbl 0x3c(%rbx),%eax
-	xor    $0x1,%rax
+	movl   $0x0,0x268(%r12)
 	jmp    <hot::book>
 	shl    $0x2,%cl
-	mov    0x8(%rsp),%eax
-	mov    %eax,%r15d
-	and    $0x7f,%r15b
-	or     %cl,%r15b
-	lea    0x0(,%r12,8),%rax
-	lea    (%rax,%rax,2),%rax
-	mov    %rax,0x10(%rsp)
 	mov    0x18(%rsp),%eax
-	mov    %rax,0x30(%rsp)
-	dec    %r12
-	xor    %r13d,%r13d
+	mov    %eax,%r13d
+	and    $0x7f,%r13b
+	or     %cl,%r13b
+	mov    0x150(%rsp),%r14d
+	mov    $0x1,%r15d
+	xor    %r12d,%r12d
 	jmp    <hot::book>
-	cs nopw 0x0(%rax,%rax,1)
-	mov    0x1b0(%rsp),%rdi
-	mov    %ebp,%esi
-	lea    0x70(%rsp),%rdx
-	lea    0x7(%rsp),%rcx
+	nop
+	mov    0x190(%rsp),%rdi
+	mov    0x10(%rsp),%rsi
+	lea    0xc0(%rsp),%rdx
+	lea    0xf(%rsp),%rcx
 	call   *(%rip)        # <_DYNAMIC>
-	add    $0x18,%r13
-	cmp    %r13,0x10(%rsp)
+	add    $0x18,%r12
+	inc    %r15
+	cmp    %r12,0x40(%rsp)
 	je     <hot::book>
-	cmpb   $0x0,0x8(%rsp)
-	sets   %al
-	sub    $0x1,%r12
-	setb   %cl
-	and    %al,%cl
-	shl    $0x7,%cl
-	movzbl 0x224(%rsp,%r13,1),%esi
-	or     %r15b,%sil
-	or     %cl,%sil
-	mov    0x28(%rsp),%rax
+	mov    0x1b0(%rsp),%eax
+	cmp    %rax,%r15
+	sete   %al
+	shl    $0x7,%al
+	cmpb   $0x0,0x18(%rsp)
+	movzbl %al,%eax
+	mov    $0x0,%ecx
+	cmovns %ecx,%eax
+	movzbl 0x1cc(%rsp,%r12,1),%esi
+	or     %r13b,%sil
+	or     %al,%sil
+	mov    0x30(%rsp),%rax
 	movzwl 0x18(%rax),%eax
-	mov    0x210(%rsp,%r13,1),%rcx
-	mov    0x218(%rsp,%r13,1),%r8
-	mov    0x220(%rsp,%r13,1),%edi
-	movzbl 0x225(%rsp,%r13,1),%edx
-	movw   $0xa00e,0x70(%rsp)
-	mov    %ax,0x72(%rsp)
-	movzbl 0x226(%rsp,%r13,1),%eax
-	mov    0x40(%rsp),%r9
-	mov    %r9d,0x74(%rsp)
-	mov    0x20(%rsp),%r10
-	mov    %r10,0x78(%rsp)
-	mov    %rcx,0x80(%rsp)
-	mov    %r8,0x88(%rsp)
-	mov    %edi,0x90(%rsp)
-	mov    %sil,0x94(%rsp)
-	mov    0x160(%rsp),%r9
-	mov    %r9b,0x95(%rsp)
-	mov    %dl,0x96(%rsp)
-	mov    %al,0x97(%rsp)
+	mov    0x1b8(%rsp,%r12,1),%rcx
+	mov    0x1c0(%rsp,%r12,1),%r8
+	mov    0x1c8(%rsp,%r12,1),%edi
+	movzbl 0x1cd(%rsp,%r12,1),%edx
+	movw   $0xa00e,0xc0(%rsp)
+	mov    %ax,0xc2(%rsp)
+	movzbl 0x1ce(%rsp,%r12,1),%eax
 	mov    0x38(%rsp),%r9
-	mov    %r9,0x98(%rsp)
-	mov    %ebx,0xa0(%rsp)
-	mov    0x18(%rsp),%r9
-	mov    %r9d,0xa4(%rsp)
-	xor    0x18(%r14),%rcx
+	mov    %r9d,0xc4(%rsp)
+	mov    0x28(%rsp),%r10
+	mov    %r10,0xc8(%rsp)
+	mov    %rcx,0xd0(%rsp)
+	mov    %r8,0xd8(%rsp)
+	mov    %edi,0xe0(%rsp)
+	mov    %sil,0xe4(%rsp)
+	mov    0x20(%rsp),%r9
+	mov    %r9b,0xe5(%rsp)
+	mov    %dl,0xe6(%rsp)
+	mov    %al,0xe7(%rsp)
+	mov    0x48(%rsp),%r9
+	mov    %r9,0xe8(%rsp)
+	mov    %ebx,0xf0(%rsp)
+	mov    0x150(%rsp),%r9
+	mov    %r9d,0xf4(%rsp)
+	xor    0x18(%rbp),%rcx
 	movabs $0x9e3779b97f4a7c15,%r9
 	imul   %r9,%rcx
 	rol    $0x1d,%rcx
@@ -1171,37 +1021,44 @@
 	xor    %rcx,%rax
 	imul   %r9,%rax
 	rol    $0x1d,%rax
-	xor    0x30(%rsp),%rax
+	xor    %r14,%rax
 	imul   %r9,%rax
 	rol    $0x1d,%rax
 	xor    %r10,%rax
 	imul   %r9,%rax
 	rol    $0x1d,%rax
-	mov    %rax,0x18(%r14)
-	movabs $0x7fffffffffffffff,%rax
-	inc    %rax
-	mov    0x68(%rsp),%rcx
-	cmp    %rax,0x238(%rcx)
+	mov    %rax,0x18(%rbp)
+	mov    0x50(%rsp),%rax
+	movabs $0x8000000000000000,%rcx
+	cmp    %rcx,0x238(%rax)
 	jne    <hot::book>
-	mov    0x68(%rsp),%rcx
-	cmp    %rax,0x250(%rcx)
+	mov    0x50(%rsp),%rax
+	cmp    %rcx,0x250(%rax)
 	je     <hot::book>
 	jmp    <hot::book>
-	xor    %eax,%eax
-	add    %rax,0x2d8(%r15)
-	movl   $0x0,0x268(%r15)
+	incq   0x2d0(%r12)
+	mov    0x48(%rsp),%rax
+	cmp    %rax,0x1e8(%r12)
+	jne    <hot::book>
 	jmp    <hot::book>
-	cmp    %rbp,%rsi
+	cmp    %rbx,%rsi
 	ja     <hot::book>
-	lea    (%rip),%rdx        # <anon>
-	mov    %rbp,%rdi
+	jmp    <hot::book>
+	lea    0x80(%rsp),%rdi
+	mov    0x10(%rsp),%rsi
+	lea    0xc0(%rsp),%rcx
+	call   <wirebook_machine::edit::Edit::add_again>
+	jmp    <hot::book>
+	lea    (%rip),%rcx        # <anon>
+	mov    $0xe,%edx
+	xor    %edi,%edi
 	call   *(%rip)        # <_DYNAMIC>
 	jmp    <hot::book>
-	cmpq   $0x0,0x48(%rsp)
+	cmpq   $0x0,0x58(%rsp)
 	je     <hot::book>
-	mov    0x50(%rsp),%rdi
+	mov    0x60(%rsp),%rdi
 	call   *(%rip)        # <free@GLIBC_2.2.5>
-	add    $0x268,%rsp
+	add    $0x208,%rsp
 	pop    %rbx
 	pop    %r12
 	pop    %r13
@@ -1209,52 +1066,56 @@
 	pop    %r15
 	pop    %rbp
 	ret
-	lea    (%rip),%rcx        # <anon>
-	mov    $0x3,%edx
-	xor    %edi,%edi
-	mov    %r12,%rsi
-	call   *(%rip)        # <_DYNAMIC>
-	jmp    <hot::book>
 	lea    (%rip),%rdx        # <anon>
 	call   *(%rip)        # <_DYNAMIC>
 	jmp    <hot::book>
-	mov    %rdi,%rsi
 	lea    (%rip),%rdx        # <anon>
 	jmp    <hot::book>
-	mov    %r10,%rsi
+	mov    %rax,%rsi
 	lea    (%rip),%rdx        # <anon>
 	jmp    <hot::book>
-	mov    %r9,%rsi
+	lea    (%rip),%rax        # <anon>
+	jmp    <hot::book>
+	mov    %r11,%rsi
+	lea    (%rip),%rdx        # <anon>
+	jmp    <hot::book>
+	mov    %rcx,%rdi
 	lea    (%rip),%rdx        # <anon>
 	jmp    <hot::book>
 	lea    (%rip),%rdx        # <anon>
+	call   *(%rip)        # <_DYNAMIC>
 	jmp    <hot::book>
-	lea    (%rip),%rdx        # <anon>
+	lea    (%rip),%rax        # <anon>
+	mov    %rax,0x168(%rsp)
+	mov    0x10(%rsp),%rdi
+	mov    0x168(%rsp),%rdx
+	call   *(%rip)        # <_DYNAMIC>
 	jmp    <hot::book>
+	mov    $0x8,%edi
+	mov    $0xff0,%esi
+	call   *(%rip)        # <_DYNAMIC>
 	lea    (%rip),%rdx        # <anon>
-	mov    %rbp,%rdi
+	mov    %rbx,%rdi
 	call   *(%rip)        # <_DYNAMIC>
 	ud2
-	mov    $0x8,%edi
-	mov    $0x11d0,%esi
-	call   *(%rip)        # <_DYNAMIC>
+	jmp    <hot::book>
 	jmp    <hot::book>
 	jmp    <hot::book>
 	jmp    <hot::book>
 	jmp    <hot::book>
 	jmp    <hot::book>
 	mov    %rax,%rbx
-	cmpq   $0x0,0x48(%rsp)
+	cmpl   $0x0,0x1b0(%rsp)
 	je     <hot::book>
-	mov    0x50(%rsp),%rdi
+	movl   $0x0,0x1b0(%rsp)
+	jmp    <hot::book>
+	jmp    <hot::book>
+	mov    %rax,%rbx
+	cmpq   $0x0,0x58(%rsp)
+	je     <hot::book>
+	mov    0x60(%rsp),%rdi
 	call   *(%rip)        # <free@GLIBC_2.2.5>
 	mov    %rbx,%rdi
 	call   <_Unwind_Resume@plt>
-	int3
-	int3
-	int3
-	int3
-	int3
-	int3
 	int3
 	int3

@@ -102,6 +102,8 @@ impl Expected {
 /// Events that wait to be applied.
 pub struct LookAhead {
     events: Vec<Expected>,
+    /// So many at a time.
+    room: usize,
     /// Those before it have been given.
     next: usize,
 }
@@ -109,7 +111,7 @@ pub struct LookAhead {
 impl LookAhead {
     /// Room for so many events at a time.
     pub fn with_capacity(events: usize) -> Self {
-        Self { events: Vec::with_capacity(events), next: 0 }
+        Self { events: Vec::with_capacity(events), room: events, next: 0 }
     }
 
     /// Puts an event behind the others.
@@ -170,6 +172,12 @@ impl LookAhead {
         for next in self.events.iter().take(NEXT) {
             books.expect_level(next);
         }
+    }
+
+    /// True where it has no room for another one.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.events.len() >= self.room
     }
 
     /// Events that have not been given yet.
@@ -247,8 +255,8 @@ impl Books {
         }
     }
 
-    /// Fetches the order's neighbours, the one behind which another joins, and the best prices of the
-    /// side, among which a level may open or close.
+    /// Fetches the best prices of the side, among which a level may open or close; of a queue, the order's
+    /// neighbours and the one behind which another joins.
     #[inline]
     fn expect_level(&self, Expected { event, place }: &Expected) {
         let Waiting::Packed(event) = event else { return };
@@ -256,6 +264,9 @@ impl Books {
         let Some(core) = self.books.get(book as usize) else { return };
         let Tables { orders, levels, rungs, .. } = &self.tables;
         rungs.prefetch_best(&core.ladders[side as usize]);
+        if !self.tables.queued {
+            return;
+        }
         let OrderEntry { ahead, behind, .. } = orders[order];
         orders.prefetch(ahead);
         orders.prefetch(behind);

@@ -126,32 +126,7 @@ impl Event {
     /// This event as a packed one, where it is one of those.
     #[inline]
     pub fn pack(&self) -> Option<PackedEvent> {
-        let none = PackedOrder { order_id: 0, price: 0, size: 0, other_id: 0 };
-        let (head, order) = match self.body {
-            VenueEvent::Add { order_id, side, price, size } => {
-                (PackedHead::add(side), PackedOrder { order_id, price, size, ..none })
-            }
-            VenueEvent::Execute { order_id, size, price, match_id, printable } => {
-                let order = PackedOrder { order_id, price, size, other_id: match_id };
-                (PackedHead::execute(printable), order)
-            }
-            VenueEvent::Reduce { order_id, size } => {
-                (PackedHead::reduce(), PackedOrder { order_id, size, ..none })
-            }
-            VenueEvent::Delete { order_id } => {
-                (PackedHead::delete(), PackedOrder { order_id, ..none })
-            }
-            VenueEvent::Replace { order_id, new_order_id, price, size } => {
-                let order = PackedOrder { order_id, price, size, other_id: new_order_id };
-                (PackedHead::replace(), order)
-            }
-            VenueEvent::Trade { side, price, size, order_id, match_id } => {
-                let order = PackedOrder { order_id, price, size, other_id: match_id };
-                (PackedHead::trade(side), order)
-            }
-            _ => return None,
-        };
-        Some(PackedEvent::new(head, &self.header, &order))
+        PackedEvent::from_words(self.encode().as_slice().as_array()?)
     }
 }
 

@@ -31,7 +31,7 @@ impl<S: BookSink> Ahead<S> {
 
     #[inline]
     fn apply_if_full(&mut self) {
-        if self.events.len() == EVENTS {
+        if self.events.is_full() {
             self.apply();
         }
     }

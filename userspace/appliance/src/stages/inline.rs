@@ -5,7 +5,7 @@
 //! worker's cycle at most, so that the books can look ahead over them; a panic of a book's code costs
 //! that book and not the worker.
 
-use super::{BATCH_EVENTS, Output, ShardStage};
+use super::{Output, ShardStage};
 use crate::cycles::Found;
 use crate::router::Mailbox;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -45,7 +45,7 @@ impl<S: Output> Mailbox for ShardStage<S> {
 impl<S: Output> ShardStage<S> {
     #[inline]
     fn apply_if_full(&mut self) {
-        if self.batch.events.len() == BATCH_EVENTS {
+        if self.batch.events.is_full() {
             self.apply_collected();
         }
     }
