@@ -5,7 +5,7 @@
 	push   %r13
 	push   %r12
 	push   %rbx
-	sub    $0x208,%rsp
+	sub    $0x1f8,%rsp
 	mov    %rdx,%r15
 	mov    %rsi,0x170(%rsp)
 	mov    %rdi,%r12
@@ -13,81 +13,79 @@
 	call   *(%rip)        # <malloc@GLIBC_2.2.5>
 	test   %rax,%rax
 	je     <hot::book>
-	movq   $0x1e,0x58(%rsp)
-	mov    %rax,0x60(%rsp)
-	movq   $0x0,0x68(%rsp)
-	movq   $0x1e,0x70(%rsp)
-	movq   $0x0,0x78(%rsp)
+	movq   $0x1e,0x50(%rsp)
+	mov    %rax,0x58(%rsp)
+	movq   $0x0,0x60(%rsp)
+	movq   $0x1e,0x68(%rsp)
+	movq   $0x0,0x70(%rsp)
 	test   %r15,%r15
 	je     <hot::book>
 	lea    0x290(%r12),%rax
-	mov    %rax,0x188(%rsp)
+	mov    %rax,0x180(%rsp)
 	lea    0x30(%r12),%rax
 	mov    %rax,0x178(%rsp)
 	lea    0x140(%r12),%rax
-	mov    %rax,0x1a0(%rsp)
-	lea    0x238(%r12),%rax
-	mov    %rax,0x190(%rsp)
-	lea    0x18(%r12),%rax
 	mov    %rax,0x198(%rsp)
+	lea    0x238(%r12),%rax
+	mov    %rax,0x188(%rsp)
+	lea    0x18(%r12),%rax
+	mov    %rax,0x190(%rsp)
 	lea    (%rip),%rax        # <anon>
-	mov    %rax,0x168(%rsp)
-	mov    %r12,0x50(%rsp)
+	mov    %rax,0x160(%rsp)
+	mov    %r12,0x48(%rsp)
 	jmp    <hot::book>
 	data16 cs nopw 0x0(%rax,%rax,1)
-	movq   $0x0,0x68(%rsp)
-	movq   $0x0,0x78(%rsp)
+	movq   $0x0,0x60(%rsp)
+	movq   $0x0,0x70(%rsp)
 	test   %r15,%r15
 	je     <hot::book>
-	mov    %r12,%rcx
-	mov    0x170(%rsp),%r12
 	cmp    $0x1e,%r15
 	mov    $0x1e,%eax
 	cmovb  %r15,%rax
-	imul   $0x70,%rax,%rdx
-	add    %r12,%rdx
-	mov    %rdx,0x170(%rsp)
+	mov    %r12,%rdx
+	mov    0x170(%rsp),%r12
+	imul   $0x70,%rax,%rcx
+	add    %r12,%rcx
+	mov    %rcx,0x170(%rsp)
 	sub    %rax,%r15
-	mov    %r15,0x180(%rsp)
-	mov    0x8(%rcx),%rax
-	mov    %rax,0x40(%rsp)
-	mov    0x50(%rcx),%rax
+	mov    %r15,0x168(%rsp)
+	mov    0x8(%rdx),%rax
 	mov    %rax,0x38(%rsp)
-	mov    0x88(%rcx),%rax
-	dec    %rax
+	mov    0x50(%rdx),%rax
 	mov    %rax,0x30(%rsp)
-	mov    0x80(%rcx),%rax
-	mov    %rax,0x48(%rsp)
-	mov    0xf8(%rcx),%rax
+	mov    0x88(%rdx),%rax
+	dec    %rax
+	mov    %rax,0x28(%rsp)
+	mov    0x80(%rdx),%rax
+	mov    %rax,0x40(%rsp)
+	mov    0xf8(%rdx),%rax
 	dec    %rax
 	mov    %rax,0x10(%rsp)
-	mov    0xc0(%rcx),%rax
-	mov    %rax,0xb8(%rsp)
-	mov    0xf0(%rcx),%rax
-	mov    %rax,0x1a8(%rsp)
+	mov    0xc0(%rdx),%rax
+	mov    %rax,0x78(%rsp)
 	jmp    <hot::book>
-	nopl   0x0(%rax)
+	nopw   0x0(%rax,%rax,1)
 	mov    %rbx,%rax
 	shl    $0x7,%rax
 	lea    (%rax,%rbx,8),%rdi
-	add    0x60(%rsp),%rdi
+	add    0x58(%rsp),%rdi
 	mov    $0x88,%edx
-	lea    0xc0(%rsp),%rsi
+	lea    0x80(%rsp),%rsi
 	call   *(%rip)        # <memcpy@GLIBC_2.14>
 	inc    %rbx
-	mov    %rbx,0x68(%rsp)
+	mov    %rbx,0x60(%rsp)
 	add    $0x70,%r12
 	cmp    0x170(%rsp),%r12
 	je     <hot::book>
-	lea    0xc0(%rsp),%rdi
+	lea    0x80(%rsp),%rdi
 	mov    %r12,%rsi
 	call   *(%rip)        # <_DYNAMIC>
-	mov    0x130(%rsp),%rsi
+	mov    0xf0(%rsp),%rsi
 	cmp    $0xf,%rsi
 	jae    <hot::book>
 	cmp    $0x7,%rsi
 	jne    <hot::book>
-	mov    0xc0(%rsp),%r13
+	mov    0x80(%rsp),%r13
 	mov    %r13d,%eax
 	shr    $0x18,%eax
 	lea    (%rip),%rcx        # <anon>
@@ -106,24 +104,25 @@
 	mov    %rax,%rdi
 	movabs $0x9e3779b97f4a7c15,%r10
 	imul   %r10,%rdi
-	mov    0x50(%rsp),%rdx
+	mov    0x48(%rsp),%rdx
 	movzbl 0x230(%rdx),%ecx
 	shr    %cl,%rdi
-	lea    0x130(%rsp),%rcx
+	lea    0xf0(%rsp),%rcx
 	movups -0x68(%rcx),%xmm0
-	movaps %xmm0,0x1b0(%rsp)
+	movaps %xmm0,0x1a0(%rsp)
 	mov    0x220(%rdx),%rsi
 	cmp    %rsi,%rdi
 	jae    <hot::book>
-	mov    0xd8(%rsp),%r11
-	mov    0xe0(%rsp),%r8
-	movups 0xe0(%rsp),%xmm0
-	mov    0xf0(%rsp),%rbx
+	mov    0x98(%rsp),%rbx
+	mov    0xa0(%rsp),%r8
+	movups 0xa0(%rsp),%xmm0
+	mov    0xb0(%rsp),%r14
 	mov    0x218(%rdx),%rcx
 	mov    0x228(%rdx),%rdx
-	mov    %r11,0x18(%rsp)
-	mov    %rbx,0x28(%rsp)
-	nopw   0x0(%rax,%rax,1)
+	xor    %r11d,%r11d
+	mov    %rbx,0x8(%rsp)
+	mov    %r14,0x20(%rsp)
+	nopl   (%rax)
 	mov    %rdi,%r9
 	shl    $0x4,%r9
 	mov    0x8(%rcx,%r9,1),%ebp
@@ -138,78 +137,76 @@
 	jb     <hot::book>
 	jmp    <hot::book>
 	movups 0x60(%r12),%xmm0
-	movaps %xmm0,0x120(%rsp)
+	movaps %xmm0,0xe0(%rsp)
 	movups 0x50(%r12),%xmm0
-	movaps %xmm0,0x110(%rsp)
+	movaps %xmm0,0xd0(%rsp)
 	movups 0x40(%r12),%xmm0
-	movaps %xmm0,0x100(%rsp)
+	movaps %xmm0,0xc0(%rsp)
 	movups (%r12),%xmm0
 	movups 0x10(%r12),%xmm1
 	movups 0x20(%r12),%xmm2
 	movups 0x30(%r12),%xmm3
-	movaps %xmm3,0xf0(%rsp)
-	movaps %xmm2,0xe0(%rsp)
-	movaps %xmm1,0xd0(%rsp)
-	movaps %xmm0,0xc0(%rsp)
+	movaps %xmm3,0xb0(%rsp)
+	movaps %xmm2,0xa0(%rsp)
+	movaps %xmm1,0x90(%rsp)
+	movaps %xmm0,0x80(%rsp)
 	movups (%rip),%xmm0        # <anon>
-	lea    0x130(%rsp),%rax
+	lea    0xf0(%rsp),%rax
 	movups %xmm0,(%rax)
 	movl   $0x0,0x10(%rax)
-	mov    0x68(%rsp),%rbx
-	cmp    0x58(%rsp),%rbx
+	mov    0x60(%rsp),%rbx
+	cmp    0x50(%rsp),%rbx
 	jne    <hot::book>
-	lea    0x58(%rsp),%rdi
+	lea    0x50(%rsp),%rdi
 	call   *(%rip)        # <_DYNAMIC>
 	jmp    <hot::book>
-	xor    %ebx,%ebx
+	movl   $0x0,0x18(%rsp)
 	mov    $0xffffffff,%ebp
-	movq   $0x0,0x20(%rsp)
-	xor    %r15d,%r15d
-	movaps %xmm0,0x150(%rsp)
-	mov    0x68(%rsp),%r14
-	cmp    0x58(%rsp),%r14
+	xor    %ebx,%ebx
+	xor    %r14d,%r14d
+	movaps %xmm0,0x110(%rsp)
+	mov    0x60(%rsp),%r15
+	cmp    0x50(%rsp),%r15
 	je     <hot::book>
 	jmp    <hot::book>
 	dec    %ebp
-	lea    0x0(,%rbp,2),%rsi
-	add    %rbp,%rsi
-	shl    $0x6,%rsi
-	mov    %rbp,%rcx
+	lea    0x0(,%rbp,2),%rax
+	add    %rbp,%rax
+	shl    $0x6,%rax
+	mov    0x38(%rsp),%rcx
+	prefetcht0 (%rcx,%rax,1)
+	mov    %rbp,%rsi
 	movabs $0xbb67ae8584caa73b,%rax
-	imul   %rax,%rcx
-	mov    %rcx,%rax
-	xor    %r11,%rax
+	imul   %rax,%rsi
+	mov    %rsi,%rax
+	xor    %rbx,%rax
 	imul   %r10,%rax
-	mulq   0x30(%rsp)
-	mov    0x40(%rsp),%rax
-	prefetcht0 (%rax,%rsi,1)
-	lea    0x1(%rdx),%esi
-	mov    0x48(%rsp),%rax
-	mov    %rsi,0x20(%rsp)
-	prefetcht0 (%rax,%rsi,1)
+	mulq   0x28(%rsp)
+	mov    %rdx,%rcx
 	lea    0x2(,%rdx,2),%eax
 	shl    $0x5,%rax
-	mov    0x38(%rsp),%rdx
+	mov    0x30(%rsp),%rdx
 	prefetcht0 (%rdx,%rax,1)
 	cmp    $0x9,%r13b
 	jne    <hot::book>
-	xor    %rbx,%rcx
-	imul   %r10,%rcx
-	mov    %rcx,%rax
-	mulq   0x30(%rsp)
+	xor    %r14,%rsi
+	imul   %r10,%rsi
+	mov    %rsi,%rax
+	mulq   0x28(%rsp)
 	lea    0x1(%rdx),%eax
-	mov    0x48(%rsp),%rcx
-	prefetcht0 (%rcx,%rax,1)
-	lea    0x2(,%rdx,2),%eax
-	shl    $0x5,%rax
-	mov    0x38(%rsp),%rcx
-	prefetcht0 (%rcx,%rax,1)
+	lea    0x2(,%rdx,2),%edx
+	shl    $0x5,%rdx
+	mov    0x30(%rsp),%rsi
+	prefetcht0 (%rsi,%rdx,1)
+	mov    0x40(%rsp),%rdx
+	prefetcht0 (%rdx,%rax,1)
 	mov    %r13d,%eax
 	and    $0xff000000,%eax
-	xor    %r15d,%r15d
+	lea    0x1(%rcx),%esi
+	xor    %r14d,%r14d
 	cmp    $0x41000000,%eax
-	sete   %r15b
-	lea    (%r15,%rbp,2),%eax
+	sete   %r14b
+	lea    (%r14,%rbp,2),%eax
 	inc    %eax
 	movabs $0xbb67ae8584caa73b,%rcx
 	imul   %rcx,%rax
@@ -219,85 +216,86 @@
 	mov    %rdx,%rbx
 	inc    %ebx
 	cmp    $0x4,%r13b
-	mov    $0x0,%eax
-	cmovne %eax,%ebx
-	mov    0x1a8(%rsp),%rax
-	prefetcht0 (%rax,%rbx,1)
+	mov    %esi,0x18(%rsp)
+	mov    %esi,%eax
+	cmovne %r11,%rax
+	cmovne %r11d,%ebx
+	mov    0x40(%rsp),%rcx
+	prefetcht0 (%rcx,%rax,1)
 	lea    (%rbx,%rbx,1),%eax
 	shl    $0x5,%rax
-	mov    0xb8(%rsp),%rcx
+	mov    0x78(%rsp),%rcx
 	prefetcht0 (%rcx,%rax,1)
-	movaps %xmm0,0x150(%rsp)
-	mov    0x68(%rsp),%r14
-	cmp    0x58(%rsp),%r14
+	movaps %xmm0,0x110(%rsp)
+	mov    0x60(%rsp),%r15
+	cmp    0x50(%rsp),%r15
 	jne    <hot::book>
-	lea    0x58(%rsp),%rdi
+	lea    0x50(%rsp),%rdi
 	call   *(%rip)        # <_DYNAMIC>
-	mov    0x60(%rsp),%rax
-	mov    %r14,%rcx
+	mov    0x58(%rsp),%rax
+	mov    %r15,%rcx
 	shl    $0x7,%rcx
-	lea    (%rcx,%r14,8),%rcx
+	lea    (%rcx,%r15,8),%rcx
 	movb   $0x13,(%rax,%rcx,1)
 	mov    %r13,0x8(%rax,%rcx,1)
-	movaps 0x1b0(%rsp),%xmm0
+	movaps 0x1a0(%rsp),%xmm0
 	movups %xmm0,0x10(%rax,%rcx,1)
-	mov    0x18(%rsp),%rdx
+	mov    0x8(%rsp),%rdx
 	mov    %rdx,0x20(%rax,%rcx,1)
-	movaps 0x150(%rsp),%xmm0
+	movaps 0x110(%rsp),%xmm0
 	movups %xmm0,0x28(%rax,%rcx,1)
-	mov    0x28(%rsp),%rdx
+	mov    0x20(%rsp),%rdx
 	mov    %rdx,0x38(%rax,%rcx,1)
 	mov    %ebp,0x70(%rax,%rcx,1)
 	movl   $0x0,0x74(%rax,%rcx,1)
-	mov    0x20(%rsp),%rdx
+	mov    0x18(%rsp),%edx
 	mov    %edx,0x78(%rax,%rcx,1)
 	mov    %ebx,0x7c(%rax,%rcx,1)
-	mov    %r15b,0x80(%rax,%rcx,1)
+	mov    %r14b,0x80(%rax,%rcx,1)
 	movw   $0x0,0x81(%rax,%rcx,1)
 	movb   $0x0,0x83(%rax,%rcx,1)
-	inc    %r14
-	mov    %r14,0x68(%rsp)
+	inc    %r15
+	mov    %r15,0x60(%rsp)
 	add    $0x70,%r12
 	cmp    0x170(%rsp),%r12
 	jne    <hot::book>
-	mov    0x180(%rsp),%r15
-	mov    0x50(%rsp),%r12
-	movabs $0x9e3779b97f4a7c15,%r14
+	mov    0x168(%rsp),%r15
+	mov    0x48(%rsp),%r12
 	jmp    <hot::book>
 	mov    $0x8,%al
-	data16 data16 data16 cs nopw 0x0(%rax,%rax,1)
-	mov    0x150(%rsp),%r9
-	mov    %r9,0x118(%rsp)
-	mov    0x28(%rsp),%r9
-	mov    %r9,0x120(%rsp)
-	mov    0x38(%rsp),%r9
-	mov    %r9d,0x128(%rsp)
+	nopl   0x0(%rax)
+	mov    0x110(%rsp),%r9
+	mov    %r9,0xd8(%rsp)
 	mov    0x20(%rsp),%r9
-	mov    %r9b,0x12c(%rsp)
-	mov    0x18(%rsp),%r9d
-	mov    %r9b,0x12d(%rsp)
-	mov    %al,0xc0(%rsp)
-	mov    %dil,0xc1(%rsp)
-	mov    %ecx,0xc4(%rsp)
-	mov    %rsi,0xc8(%rsp)
-	mov    %rdx,0xd0(%rsp)
-	mov    %r8,0xd8(%rsp)
+	mov    %r9,0xe0(%rsp)
+	mov    0x30(%rsp),%r9
+	mov    %r9d,0xe8(%rsp)
+	mov    0x18(%rsp),%r9
+	mov    %r9b,0xec(%rsp)
+	mov    0x8(%rsp),%r9d
+	mov    %r9b,0xed(%rsp)
+	mov    %al,0x80(%rsp)
+	mov    %dil,0x81(%rsp)
+	mov    %ecx,0x84(%rsp)
+	mov    %rsi,0x88(%rsp)
+	mov    %rdx,0x90(%rsp)
+	mov    %r8,0x98(%rsp)
 	incq   0x290(%r12)
 	mov    %r12,%rdi
-	lea    0x118(%rsp),%rsi
-	lea    0xc0(%rsp),%rdx
-	lea    0xf(%rsp),%rcx
+	lea    0xd8(%rsp),%rsi
+	lea    0x80(%rsp),%rdx
+	lea    0x7(%rsp),%rcx
 	call   *(%rip)        # <_DYNAMIC>
-	mov    0x78(%rsp),%rbx
+	mov    0x70(%rsp),%rbx
 	test   %rbx,%rbx
 	jne    <hot::book>
-	lea    0x58(%rsp),%rdi
+	lea    0x50(%rsp),%rdi
 	mov    %r12,%rsi
 	call   *(%rip)        # <_DYNAMIC>
 	lea    0x8(%rbx),%rax
-	cmp    0x68(%rsp),%rax
+	cmp    0x60(%rsp),%rax
 	jae    <hot::book>
-	mov    0x60(%rsp),%rcx
+	mov    0x58(%rsp),%rcx
 	mov    %rax,%rdx
 	shl    $0x7,%rdx
 	lea    (%rdx,%rax,8),%rax
@@ -308,154 +306,162 @@
 	cmp    $0xffffffff,%edx
 	je     <hot::book>
 	mov    0x78(%rcx),%edi
-	mov    0x58(%r12),%rax
-	mov    %rax,%rsi
+	mov    0x58(%r12),%r8
+	mov    %r8,%rsi
 	shr    %rsi
 	cmp    %rdi,%rsi
 	jbe    <hot::book>
-	mov    0x50(%r12),%rsi
-	mov    0x20(%rcx),%r8
-	mov    %rdi,%r9
-	shl    $0x6,%r9
-	cmp    %r8,0x20(%rsi,%r9,1)
-	sete   %r10b
-	lea    0x1(%rdx),%r11d
-	cmp    %r11d,0x38(%rsi,%r9,1)
-	sete   %bpl
-	and    %r10b,%bpl
-	cmp    %r11d,0x18(%rsi,%r9,1)
-	movzbl %bpl,%r10d
-	lea    (%r10,%rdi,2),%r11d
-	mov    $0x0,%edi
-	cmove  %r11d,%edi
-	cmp    %r8,(%rsi,%r9,1)
-	mov    0x28(%rcx),%r8
-	mov    $0x0,%r9d
-	cmovne %r9d,%edi
-	test   %r10b,%r10b
-	cmovne %r11d,%edi
-	mov    %edi,0x74(%rcx)
-	cmp    %rdi,%rax
+	mov    0x28(%rcx),%rsi
+	mov    0x50(%r12),%rax
+	mov    0x20(%rcx),%r10
+	mov    %rdi,%r11
+	shl    $0x6,%r11
+	lea    0x1(%rdx),%ebp
+	lea    (%rdi,%rdi,1),%r9d
+	cmp    %ebp,0x38(%rax,%r11,1)
+	lea    0x1(%rdi,%rdi,1),%edi
+	mov    $0x0,%r14d
+	cmovne %r14d,%edi
+	cmp    %r10,0x20(%rax,%r11,1)
+	cmovne %r14d,%edi
+	cmp    %ebp,0x18(%rax,%r11,1)
+	cmovne %edi,%r9d
+	cmp    %r10,(%rax,%r11,1)
+	cmovne %edi,%r9d
+	mov    %r9d,0x74(%rcx)
+	cmp    %r9,%r8
 	jbe    <hot::book>
-	mov    %rdi,%rax
-	shl    $0x5,%rax
-	mov    0xc(%rsi,%rax,1),%r9d
-	mov    0x1c(%rsi,%rax,1),%eax
-	mov    0xc0(%r12),%rsi
 	shl    $0x5,%r9
-	prefetcht0 (%rsi,%r9,1)
-	test   %rdi,%rdi
+	mov    0xc(%rax,%r9,1),%r8d
+	mov    0xc0(%r12),%rdi
+	shl    $0x5,%r8
+	prefetcht0 (%rdi,%r8,1)
+	movzbl 0x8(%rcx),%r10d
+	movzbl 0x80(%rcx),%r8d
+	or     0x1c(%rax,%r9,1),%r8b
+	mov    %r8b,0x80(%rcx)
+	cmp    $0x9,%r10b
 	jne    <hot::book>
-	mov    0x80(%rcx),%eax
-	mov    %al,0x80(%rcx)
-	cmpb   $0x9,0x8(%rcx)
-	jne    <hot::book>
-	movzbl %al,%edi
+	movzbl %r8b,%r8d
 	mov    0xf8(%r12),%rax
 	dec    %rax
-	lea    (%rdi,%rdx,2),%edx
+	lea    (%r8,%rdx,2),%edx
 	inc    %edx
-	movabs $0xbb67ae8584caa73b,%rdi
-	imul   %rdi,%rdx
-	xor    %r8,%rdx
-	imul   %r14,%rdx
+	movabs $0xbb67ae8584caa73b,%r8
+	imul   %r8,%rdx
+	xor    %rsi,%rdx
+	movabs $0x9e3779b97f4a7c15,%rsi
+	imul   %rsi,%rdx
 	mul    %rdx
 	lea    0x1(%rdx),%eax
 	mov    %eax,0x7c(%rcx)
-	mov    0xf0(%r12),%rcx
-	prefetcht0 (%rcx,%rax,1)
 	lea    0x2(,%rdx,2),%eax
 	shl    $0x5,%rax
-	prefetcht0 (%rsi,%rax,1)
-	nopw   0x0(%rax,%rax,1)
-	mov    0x68(%rsp),%rax
+	prefetcht0 (%rdi,%rax,1)
+	nopl   0x0(%rax)
+	mov    0x60(%rsp),%rax
 	lea    0x4(%rbx),%rcx
 	cmp    %rax,%rcx
 	jae    <hot::book>
-	mov    0x60(%rsp),%rdx
-	mov    %rcx,%rsi
-	shl    $0x7,%rsi
-	lea    (%rsi,%rcx,8),%rcx
-	cmpb   $0x13,(%rdx,%rcx,1)
+	mov    0x58(%rsp),%r11
+	mov    %rcx,%rdx
+	shl    $0x7,%rdx
+	lea    (%rdx,%rcx,8),%rcx
+	cmpb   $0x13,(%r11,%rcx,1)
 	jne    <hot::book>
-	add    %rcx,%rdx
-	mov    0x70(%rdx),%r8d
-	cmp    %r8,0x10(%r12)
+	add    %rcx,%r11
+	mov    0x70(%r11),%r14d
+	cmp    %r14,0x10(%r12)
 	jbe    <hot::book>
-	mov    0x74(%rdx),%edi
-	mov    0x7c(%rdx),%ecx
-	lea    (%r8,%r8,2),%rsi
-	shl    $0x6,%rsi
-	add    0x8(%r12),%rsi
-	movzbl 0x80(%rdx),%r9d
-	lea    (%r9,%r9,2),%r10
-	mov    0x160(%r12),%r11
-	mov    0x4(%rsi,%r10,4),%r14d
-	add    (%rsi,%r10,4),%r14d
-	cmp    $0x1,%r14
-	mov    %r14,%rsi
-	adc    $0xffffffffffffffff,%rsi
-	shl    $0x4,%rsi
-	prefetcht0 (%r11,%rsi,1)
-	sub    $0x5,%r14
-	mov    $0x0,%esi
-	cmovae %r14,%rsi
-	movabs $0x9e3779b97f4a7c15,%r14
-	shl    $0x4,%rsi
-	prefetcht0 (%r11,%rsi,1)
-	cmpb   $0x1,0x1f0(%r12)
-	jne    <hot::book>
+	mov    0x74(%r11),%edi
 	mov    0x58(%r12),%rsi
 	cmp    %rdi,%rsi
 	jbe    <hot::book>
-	mov    0x50(%r12),%r10
-	shl    $0x5,%rdi
-	mov    0x10(%r10,%rdi,1),%esi
-	mov    0x14(%r10,%rdi,1),%edi
-	shl    $0x5,%rsi
-	prefetcht0 (%r10,%rsi,1)
-	shl    $0x5,%rdi
-	prefetcht0 (%r10,%rdi,1)
-	mov    0xc8(%r12),%r11
-	mov    %r11,%rsi
+	mov    0x7c(%r11),%r8d
+	mov    0xc8(%r12),%rcx
+	mov    %rcx,%rsi
 	shr    %rsi
-	cmp    %rcx,%rsi
+	cmp    %r8,%rsi
 	jbe    <hot::book>
-	mov    0xc0(%r12),%rsi
-	mov    0x28(%rdx),%rdx
-	mov    %rcx,%r14
-	shl    $0x6,%r14
-	cmp    %rdx,0x20(%rsi,%r14,1)
-	sete   %dil
-	lea    (%r9,%r8,2),%r8d
-	inc    %r8d
-	cmp    %r8d,0x30(%rsi,%r14,1)
-	sete   %r9b
-	and    %dil,%r9b
-	cmp    %r8d,0x10(%rsi,%r14,1)
-	movzbl %r9b,%r8d
-	lea    (%r8,%rcx,2),%ecx
-	mov    $0x0,%edi
-	cmove  %rcx,%rdi
-	cmp    %rdx,(%rsi,%r14,1)
-	mov    $0x0,%edx
-	cmovne %rdx,%rdi
-	test   %r8b,%r8b
-	cmovne %rcx,%rdi
-	cmp    %r11,%rdi
-	jae    <hot::book>
+	movzbl 0x80(%r11),%r10d
+	lea    (%r14,%r14,2),%r9
+	shl    $0x6,%r9
+	add    0x8(%r12),%r9
+	mov    %rdi,%r15
+	shl    $0x5,%r15
+	mov    0xc0(%r12),%rdx
+	mov    0x28(%r11),%r11
+	mov    %r12,%r13
+	mov    %r8,%r12
+	shl    $0x6,%r12
+	lea    (%r10,%r14,2),%esi
+	inc    %esi
+	cmp    %esi,0x30(%rdx,%r12,1)
+	lea    0x1(%r8,%r8,1),%ebp
+	mov    $0x0,%r14d
+	cmovne %r14d,%ebp
+	cmp    %r11,0x20(%rdx,%r12,1)
+	cmovne %r14d,%ebp
+	cmp    %esi,0x10(%rdx,%r12,1)
+	lea    (%r8,%r8,1),%esi
+	cmovne %ebp,%esi
+	cmp    %r11,(%rdx,%r12,1)
+	cmovne %ebp,%esi
+	test   %esi,%esi
+	mov    $0x0,%r11d
+	cmove  %r8d,%r11d
+	mov    0xf0(%r13),%r8
+	prefetcht0 (%r8,%r11,1)
+	mov    0x50(%r13),%r8
+	lea    (%r8,%r15,1),%r12
+	test   %rdi,%rdi
+	mov    0x10(%r8,%r15,1),%r14d
+	mov    0x14(%r8,%r15,1),%r11d
+	mov    0xc(%r12),%edi
+	cmove  %esi,%edi
+	cmp    %rdi,%rcx
+	jbe    <hot::book>
+	mov    %r10d,%r10d
+	lea    (%r10,%r10,2),%r10
+	mov    0x4(%r9,%r10,4),%r15d
+	add    (%r9,%r10,4),%r15d
 	shl    $0x5,%rdi
-	mov    0x1c(%rsi,%rdi,1),%ecx
+	testl  $0x7ffffffe,0x14(%rdx,%rdi,1)
+	mov    0x160(%r13),%rdi
+	mov    $0x0,%r9d
+	cmovne %r9d,%r15d
+	cmp    $0x1,%r15
+	mov    %r15,%r9
+	adc    $0xffffffffffffffff,%r9
+	shl    $0x4,%r9
+	prefetcht0 (%rdi,%r9,1)
+	sub    $0x5,%r15
+	mov    $0x0,%r9d
+	cmovae %r15,%r9
+	shl    $0x4,%r9
+	prefetcht0 (%rdi,%r9,1)
+	cmpb   $0x1,0x1f0(%r13)
+	mov    0x168(%rsp),%r15
+	mov    %r13,%r12
+	jne    <hot::book>
+	shl    $0x5,%r14
+	prefetcht0 (%r8,%r14,1)
+	shl    $0x5,%r11
+	prefetcht0 (%r8,%r11,1)
+	mov    %esi,%edi
+	cmp    %rdi,%rcx
+	jbe    <hot::book>
+	shl    $0x5,%rdi
+	mov    0x1c(%rdx,%rdi,1),%ecx
 	shl    $0x5,%rcx
-	prefetcht0 (%r10,%rcx,1)
-	movabs $0x9e3779b97f4a7c15,%r14
-	nopl   0x0(%rax,%rax,1)
+	prefetcht0 (%r8,%rcx,1)
+	nopl   (%rax)
 	cmp    %rax,%rbx
 	jae    <hot::book>
-	mov    0x60(%rsp),%rax
+	mov    0x58(%rsp),%rax
 	mov    %rbx,%rcx
 	shl    $0x7,%rcx
-	incq   0x78(%rsp)
+	incq   0x70(%rsp)
 	lea    (%rcx,%rbx,8),%rcx
 	lea    (%rax,%rcx,1),%rdx
 	movzbl (%rax,%rcx,1),%eax
@@ -464,18 +470,18 @@
 	mov    0x70(%rdx),%ebx
 	mov    0x8(%rdx),%rax
 	mov    0x10(%rdx),%rcx
-	mov    %rcx,0x150(%rsp)
+	mov    %rcx,0x110(%rsp)
 	mov    %eax,%ecx
 	shr    $0x8,%ecx
-	mov    %ecx,0x18(%rsp)
+	mov    %ecx,0x8(%rsp)
 	mov    %rax,%rcx
 	shr    $0x10,%rcx
-	mov    %rcx,0x20(%rsp)
+	mov    %rcx,0x18(%rsp)
 	mov    0x18(%rdx),%rcx
-	mov    %rcx,0x28(%rsp)
+	mov    %rcx,0x20(%rsp)
 	mov    %rax,%rcx
 	shr    $0x20,%rcx
-	mov    %rcx,0x38(%rsp)
+	mov    %rcx,0x30(%rsp)
 	cmp    %rbx,0x10(%r12)
 	jbe    <hot::book>
 	movsd  0x70(%rdx),%xmm0
@@ -488,13 +494,13 @@
 	incq   0x2e8(%r12)
 	jmp    <hot::book>
 	data16 cs nopw 0x0(%rax,%rax,1)
-	mov    0x188(%rsp),%rcx
+	mov    0x180(%rsp),%rcx
 	incq   (%rcx)
 	test   %al,%al
 	je     <hot::book>
 	lea    0x58(%rdx),%rsi
 	mov    %r12,%rdi
-	lea    0xf(%rsp),%rcx
+	lea    0x7(%rsp),%rcx
 	call   *(%rip)        # <_DYNAMIC>
 	jmp    <hot::book>
 	cs nopw 0x0(%rax,%rax,1)
@@ -532,28 +538,28 @@
 	movl   $0x1,0x268(%r12)
 	mov    %ebx,0x26c(%r12)
 	movzbl 0x38(%rbp),%ecx
-	mov    %cl,0x40(%rsp)
+	mov    %cl,0x38(%rsp)
 	movzbl 0x3a(%rbp),%r15d
 	mov    0x1e8(%r12),%rcx
-	mov    %rcx,0x48(%rsp)
-	movl   $0x0,0x1b0(%rsp)
-	movzbl 0x20(%rsp),%ecx
-	mov    %rcx,0x30(%rsp)
+	mov    %rcx,0x40(%rsp)
+	movl   $0x0,0x1a0(%rsp)
+	movzbl 0x18(%rsp),%ecx
+	mov    %rcx,0x28(%rsp)
 	shl    $0x5,%ecx
 	add    0x270(%r12),%rcx
-	movlps %xmm0,0xa8(%rsp)
-	mov    %rbp,0x80(%rsp)
+	movlps %xmm0,0x150(%rsp)
+	mov    %rbp,0x128(%rsp)
 	mov    0x178(%rsp),%rsi
-	mov    %rsi,0x88(%rsp)
-	mov    0x188(%rsp),%rsi
-	mov    %rsi,0x90(%rsp)
-	mov    0x18(%rsp),%esi
+	mov    %rsi,0x130(%rsp)
+	mov    0x180(%rsp),%rsi
+	mov    %rsi,0x138(%rsp)
+	mov    0x8(%rsp),%esi
 	shr    $0x5,%sil
 	and    $0x1,%sil
-	mov    %sil,0xb0(%rsp)
-	mov    %rcx,0x98(%rsp)
-	lea    0x1b0(%rsp),%rcx
-	mov    %rcx,0xa0(%rsp)
+	mov    %sil,0x158(%rsp)
+	mov    %rcx,0x140(%rsp)
+	lea    0x1a0(%rsp),%rcx
+	mov    %rcx,0x148(%rsp)
 	cmpb   $0x0,0x1f0(%r12)
 	je     <hot::book>
 	mov    0x20(%rdx),%r10
@@ -570,21 +576,25 @@
 	add    %rdi,%rdx
 	jmp    *%rdx
 	cmp    $0x42,%al
-	mov    $0x4e,%edx
-	mov    $0x42,%esi
-	cmove  %esi,%edx
+	setne  %dl
 	cmp    $0x41,%al
-	mov    $0x41,%eax
-	cmove  %eax,%edx
-	cmp    $0x41,%dl
+	sete   %sil
+	test   %r11d,%r11d
 	je     <hot::book>
-	cmp    $0x42,%edx
+	xor    %dl,%sil
 	jne    <hot::book>
-	xor    %eax,%eax
 	movabs $0x8000000000000000,%rdx
 	dec    %rdx
 	cmp    %rdx,%rcx
-	jne    <hot::book>
+	je     <hot::book>
+	cmp    $0x41,%al
+	mov    %rcx,0x80(%rsp)
+	mov    %r11d,0x88(%rsp)
+	sete   0x8c(%rsp)
+	lea    0x128(%rsp),%rdi
+	mov    %r10,%rsi
+	lea    0x80(%rsp),%rdx
+	call   <wirebook_machine::edit::Edit::add_new>
 	jmp    <hot::book>
 	mov    0x20(%rdx),%rsi
 	movzbl %al,%edi
@@ -599,16 +609,25 @@
 	movslq (%r8,%rdi,4),%rdx
 	add    %r8,%rdx
 	jmp    *%rdx
+	cmp    $0x42,%al
+	setne  %dl
 	cmp    $0x41,%al
+	sete   %dil
+	test   %r14d,%r14d
 	je     <hot::book>
-	movzbl %al,%eax
-	cmp    $0x42,%eax
+	xor    %dl,%dil
 	jne    <hot::book>
-	xor    %eax,%eax
 	movabs $0x8000000000000000,%rdx
 	dec    %rdx
 	cmp    %rdx,%rcx
-	jne    <hot::book>
+	je     <hot::book>
+	cmp    $0x41,%al
+	mov    %rcx,0x80(%rsp)
+	mov    %r14d,0x88(%rsp)
+	sete   0x8c(%rsp)
+	lea    0x128(%rsp),%rdi
+	lea    0x80(%rsp),%rdx
+	call   *(%rip)        # <_DYNAMIC>
 	jmp    <hot::book>
 	jmp    <hot::book>
 	test   %r9b,%r9b
@@ -622,206 +641,77 @@
 	mov    %rsi,%rdx
 	mov    %r10,%rsi
 	jmp    <hot::book>
-	lea    0x80(%rsp),%rdi
+	lea    0x128(%rsp),%rdi
 	mov    %r10,%r14
 	mov    %r10,%rsi
 	call   <wirebook_machine::edit::Edit::resting>
 	test   $0x1,%al
 	je     <hot::book>
-	lea    0x80(%rsp),%rdi
+	lea    0x128(%rsp),%rdi
 	mov    %r14,%rsi
 	call   <wirebook_machine::edit::Edit::take_all>
 	jmp    <hot::book>
-	lea    0x80(%rsp),%rdi
+	lea    0x128(%rsp),%rdi
 	call   <wirebook_machine::edit::Edit::resting>
 	test   $0x1,%al
 	je     <hot::book>
-	lea    0x80(%rsp),%rdi
+	lea    0x128(%rsp),%rdi
 	mov    %edx,%esi
 	call   <wirebook_machine::edit::counted::<impl wirebook_machine::edit::Edit>::count_out_all>
 	jmp    <hot::book>
 	mov    %r11d,0x10(%rsp)
 	test   %r11d,%r11d
 	je     <hot::book>
-	lea    0x80(%rsp),%rdi
+	lea    0x128(%rsp),%rdi
 	mov    %r10,%r14
 	mov    %r10,%rsi
 	call   <wirebook_machine::edit::Edit::resting>
 	test   $0x1,%al
 	je     <hot::book>
-	lea    0x80(%rsp),%rdi
+	lea    0x128(%rsp),%rdi
 	mov    %r14,%rsi
 	mov    0x10(%rsp),%ecx
 	call   <wirebook_machine::edit::Edit::take>
 	jmp    <hot::book>
-	mov    0x90(%rsp),%rax
+	mov    0x138(%rsp),%rax
 	incq   0x18(%rax)
-	mov    0x80(%rsp),%rax
+	mov    0x128(%rsp),%rax
 	cmpb   $0x2,0x38(%rax)
 	jne    <hot::book>
 	movw   $0x204,0x38(%rax)
 	movw   $0x0,0x45(%rax)
-	mov    0x48(%rsp),%rax
+	mov    0x40(%rsp),%rax
 	cmp    %rax,0x1e8(%r12)
 	jne    <hot::book>
 	jmp    <hot::book>
 	test   %r14d,%r14d
 	je     <hot::book>
-	lea    0x80(%rsp),%rdi
+	lea    0x128(%rsp),%rdi
 	call   <wirebook_machine::edit::Edit::resting>
 	cmp    $0x1,%eax
 	je     <hot::book>
-	mov    0x90(%rsp),%rcx
+	mov    0x138(%rsp),%rcx
 	incq   0x18(%rcx)
-	mov    0x80(%rsp),%rcx
+	mov    0x128(%rsp),%rcx
 	cmpb   $0x2,0x38(%rcx)
 	jne    <hot::book>
 	movw   $0x204,0x38(%rcx)
 	movw   $0x0,0x45(%rcx)
 	test   $0x1,%al
 	je     <hot::book>
-	lea    0x80(%rsp),%rdi
+	lea    0x128(%rsp),%rdi
 	mov    %edx,%esi
 	mov    %r14d,%edx
 	call   <wirebook_machine::edit::counted::<impl wirebook_machine::edit::Edit>::count_out>
-	jmp    <hot::book>
-	xor    %r8d,%r8d
-	test   %al,%al
-	setne  %r8b
-	lea    0x80(%rsp),%rdi
-	mov    %r10,%rsi
-	mov    %r11d,%edx
-	call   *(%rip)        # <_DYNAMIC>
-	jmp    <hot::book>
-	xor    %r8d,%r8d
-	test   %al,%al
-	setne  %r8b
-	lea    0x80(%rsp),%rdi
-	mov    %r14d,%edx
-	call   *(%rip)        # <_DYNAMIC>
-	jmp    <hot::book>
-	lea    0x80(%rsp),%rdi
-	mov    %r10,%rsi
-	mov    %r9,%rdx
-	mov    %r11d,%r8d
-	call   *(%rip)        # <_DYNAMIC>
-	jmp    <hot::book>
-	lea    0x80(%rsp),%rdi
-	mov    %r9,%rdx
-	mov    %r14d,%r8d
-	call   *(%rip)        # <_DYNAMIC>
-	jmp    <hot::book>
-	cmp    $0x42,%al
-	mov    $0x4e,%edx
-	mov    $0x42,%esi
-	cmove  %esi,%edx
-	cmp    $0x41,%al
-	mov    $0x41,%eax
-	cmove  %eax,%edx
-	mov    0x150(%rsp),%rax
-	mov    %rax,0x118(%rsp)
-	mov    0x28(%rsp),%rax
-	mov    %rax,0x120(%rsp)
-	mov    0x38(%rsp),%rax
-	mov    %eax,0x128(%rsp)
-	mov    0x20(%rsp),%rax
-	mov    %al,0x12c(%rsp)
-	mov    0x18(%rsp),%eax
-	mov    %al,0x12d(%rsp)
-	movb   $0xc,0xc0(%rsp)
-	mov    %dl,0xc1(%rsp)
-	mov    %r11d,0xc4(%rsp)
-	mov    %rcx,0xc8(%rsp)
-	mov    %r10,0xd0(%rsp)
-	mov    %r9,0xd8(%rsp)
-	lea    0x80(%rsp),%rdi
-	lea    0xc0(%rsp),%rsi
-	call   <wirebook_machine::edit::Edit::apply_queued>
-	jmp    <hot::book>
-	cmp    $0x42,%al
-	mov    $0x4e,%edx
-	mov    $0x42,%edi
-	cmove  %edi,%edx
-	cmp    $0x41,%al
-	mov    $0x41,%eax
-	cmove  %eax,%edx
-	mov    0x150(%rsp),%rax
-	mov    %rax,0x118(%rsp)
-	mov    0x28(%rsp),%rax
-	mov    %rax,0x120(%rsp)
-	mov    0x38(%rsp),%rax
-	mov    %eax,0x128(%rsp)
-	mov    0x20(%rsp),%rax
-	mov    %al,0x12c(%rsp)
-	mov    0x18(%rsp),%eax
-	mov    %al,0x12d(%rsp)
-	movb   $0xc,0xc0(%rsp)
-	mov    %dl,0xc1(%rsp)
-	mov    %r14d,0xc4(%rsp)
-	mov    %rcx,0xc8(%rsp)
-	mov    %rsi,0xd0(%rsp)
-	mov    %r9,0xd8(%rsp)
-	lea    0x80(%rsp),%rdi
-	lea    0xc0(%rsp),%rsi
-	call   <wirebook_machine::edit::Edit::apply_queued>
-	jmp    <hot::book>
-	mov    $0x1,%al
-	movabs $0x8000000000000000,%rdx
-	dec    %rdx
-	cmp    %rdx,%rcx
-	je     <hot::book>
-	test   %r11d,%r11d
-	je     <hot::book>
-	mov    %rcx,0xc0(%rsp)
-	mov    %r11d,0xc8(%rsp)
-	mov    %al,0xcc(%rsp)
-	lea    0x80(%rsp),%rdi
-	mov    %r10,0x10(%rsp)
-	mov    %r10,%rsi
-	call   <wirebook_machine::edit::Edit::resting>
-	test   $0x1,%al
-	jne    <hot::book>
-	lea    0x80(%rsp),%rdi
-	mov    $0x41,%esi
-	mov    0x10(%rsp),%rdx
-	lea    0xc0(%rsp),%rcx
-	call   <wirebook_machine::edit::Edit::place>
-	jmp    <hot::book>
-	mov    $0x1,%al
-	movabs $0x8000000000000000,%rdx
-	dec    %rdx
-	cmp    %rdx,%rcx
-	je     <hot::book>
-	test   %r14d,%r14d
-	je     <hot::book>
-	mov    %rcx,0xc0(%rsp)
-	mov    %r14d,0xc8(%rsp)
-	mov    %al,0xcc(%rsp)
-	lea    0x80(%rsp),%rdi
-	mov    %rsi,0x10(%rsp)
-	call   <wirebook_machine::edit::Edit::resting>
-	test   $0x1,%al
-	je     <hot::book>
-	movzbl 0xb0(%rsp),%eax
-	xor    $0x1,%rax
-	mov    0x90(%rsp),%rcx
-	add    %rax,0x30(%rcx)
-	lea    0x80(%rsp),%rdi
-	mov    %edx,%esi
-	call   <wirebook_machine::edit::counted::<impl wirebook_machine::edit::Edit>::count_out_all>
-	lea    0x80(%rsp),%rdi
-	mov    0x10(%rsp),%rsi
-	lea    0xc0(%rsp),%rdx
-	call   <wirebook_machine::edit::counted::<impl wirebook_machine::edit::Edit>::count_in>
-	mov    0x48(%rsp),%rax
+	mov    0x40(%rsp),%rax
 	cmp    %rax,0x1e8(%r12)
 	je     <hot::book>
-	mov    0x1a0(%rsp),%rdi
+	mov    0x198(%rsp),%rdi
 	mov    %rbp,%rsi
 	call   *(%rip)        # <_DYNAMIC>
 	mov    %al,0x3f(%rbp)
 	mov    0x10(%r12),%rsi
-	movzbl 0x40(%rsp),%eax
+	movzbl 0x38(%rsp),%eax
 	cmp    %al,0x38(%rbp)
 	jne    <hot::book>
 	cmp    %r15b,0x3a(%rbp)
@@ -829,60 +719,60 @@
 	cmp    %rbx,%rsi
 	mov    %rbx,0x10(%rsp)
 	jbe    <hot::book>
-	mov    0x30(%rsp),%r14
-	shl    $0x5,%r14d
-	add    0x270(%r12),%r14
+	mov    0x28(%rsp),%rdx
+	shl    $0x5,%edx
+	add    0x270(%r12),%rdx
 	mov    0x8(%r12),%rax
-	lea    (%rax,%r13,1),%rbp
-	mov    0x150(%rsp),%rcx
+	lea    (%rax,%r13,1),%r14
+	mov    0x110(%rsp),%rcx
 	mov    %rcx,0x20(%rax,%r13,1)
-	mov    0x28(%rsp),%rcx
+	mov    0x20(%rsp),%rcx
 	mov    %rcx,0x28(%rax,%r13,1)
-	mov    %r14,0x30(%rsp)
-	mov    (%r14),%rcx
-	mov    %r13,0xb8(%rsp)
-	mov    %rcx,0x48(%rsp)
+	mov    %rdx,0x28(%rsp)
+	mov    (%rdx),%rcx
+	mov    %rcx,0x40(%rsp)
 	mov    %rcx,0x30(%rax,%r13,1)
-	mov    0x1b0(%rsp),%eax
-	cmpb   $0x0,0x18(%rsp)
+	mov    0x1a0(%rsp),%eax
+	cmpb   $0x0,0x8(%rsp)
 	jns    <hot::book>
 	test   %eax,%eax
 	sete   %cl
-	and    0x3d(%rbp),%cl
+	and    0x3d(%r14),%cl
 	cmp    $0x1,%cl
 	jne    <hot::book>
 	movups (%rip),%xmm0        # <anon>
-	lea    0x1b8(%rsp),%rax
+	lea    0x1a8(%rsp),%rax
 	movups %xmm0,(%rax)
 	movabs $0x4e4e0000000000,%rcx
 	mov    %rcx,0x10(%rax)
-	movl   $0x1,0x1b0(%rsp)
+	movl   $0x1,0x1a0(%rsp)
 	mov    $0x1,%eax
 	jmp    <hot::book>
 	test   %eax,%eax
 	je     <hot::book>
-	mov    0x18(%rsp),%ecx
+	mov    0x8(%rsp),%ecx
 	not    %cl
 	shr    $0x7,%cl
-	mov    %cl,0x3d(%rbp)
+	mov    %cl,0x3d(%r14)
 	mov    %eax,%eax
 	add    %rax,0x2a0(%r12)
 	shl    $0x3,%rax
 	lea    (%rax,%rax,2),%rax
-	mov    %rax,0x40(%rsp)
+	mov    %rax,0x38(%rsp)
 	xor    %eax,%eax
 	jmp    <hot::book>
 	mov    $0x1,%al
-	movq   $0x0,0x40(%rsp)
-	cmpb   $0x2,0x38(%rbp)
+	movq   $0x0,0x38(%rsp)
+	cmpb   $0x2,0x38(%r14)
 	setne  %cl
-	mov    0x30(%rsp),%rdx
+	mov    0x28(%rsp),%rdx
 	mov    (%rdx),%rsi
 	mov    0x8(%rdx),%rdx
 	test   %rdx,%rdx
-	cmove  0x28(%rsp),%rdx
+	cmove  0x20(%rsp),%rdx
 	mov    %rsi,%rbx
 	sub    %rdx,%rbx
+	mov    %r13,0x78(%rsp)
 	jae    <hot::book>
 	sub    %rsi,%rdx
 	mov    $0x80000000,%ebx
@@ -898,36 +788,35 @@
 	cmovae %rdx,%rbx
 	test   %al,%al
 	je     <hot::book>
-	cmpb   $0x0,0x18(%rsp)
-	mov    0x180(%rsp),%r15
-	mov    0x50(%rsp),%r12
-	movabs $0x9e3779b97f4a7c15,%r14
+	cmpb   $0x0,0x8(%rsp)
+	mov    0x168(%rsp),%r15
+	mov    0x48(%rsp),%r12
 	jns    <hot::book>
 	mov    0x10(%r12),%rsi
-	mov    0x10(%rsp),%r13
-	cmp    %r13,%rsi
+	mov    0x10(%rsp),%r14
+	cmp    %r14,%rsi
 	jbe    <hot::book>
 	mov    0x8(%r12),%rax
-	mov    0xb8(%rsp),%rbp
-	cmpb   $0x0,0x3e(%rax,%rbp,1)
+	mov    0x78(%rsp),%r13
+	cmpb   $0x0,0x3e(%rax,%r13,1)
 	jne    <hot::book>
-	add    %rbp,%rax
+	add    %r13,%rax
 	movb   $0x1,0x3e(%rax)
 	mov    0x28(%r12),%rbx
 	cmp    0x18(%r12),%rbx
 	jne    <hot::book>
-	mov    0x198(%rsp),%rdi
+	mov    0x190(%rsp),%rdi
 	call   *(%rip)        # <_DYNAMIC>
 	mov    0x20(%r12),%rax
-	mov    %r13d,(%rax,%rbx,4)
+	mov    %r14d,(%rax,%rbx,4)
 	inc    %rbx
 	mov    %rbx,0x28(%r12)
 	mov    0x10(%r12),%rsi
-	cmp    %r13,%rsi
+	cmp    %r14,%rsi
 	jbe    <hot::book>
 	mov    0x8(%r12),%rax
-	movzbl 0x3f(%rax,%rbp,1),%ecx
-	movzbl 0x3c(%rax,%rbp,1),%edx
+	movzbl 0x3f(%rax,%r13,1),%ecx
+	movzbl 0x3c(%rax,%r13,1),%edx
 	xor    $0xff,%edx
 	and    %ecx,%edx
 	add    %rdx,0x2d8(%r12)
@@ -936,75 +825,75 @@
 	jne    <hot::book>
 	cmp    %rcx,0x250(%r12)
 	je     <hot::book>
-	add    0xb8(%rsp),%rax
+	add    0x78(%rsp),%rax
 	mov    0x10(%rsp),%rcx
-	mov    %ecx,0xd0(%rsp)
-	mov    %rax,0xc0(%rsp)
+	mov    %ecx,0x90(%rsp)
+	mov    %rax,0x80(%rsp)
 	mov    0x178(%rsp),%rax
-	mov    %rax,0xc8(%rsp)
-	mov    0x190(%rsp),%rdi
-	lea    0xc0(%rsp),%rsi
-	lea    0xf(%rsp),%rdx
+	mov    %rax,0x88(%rsp)
+	mov    0x188(%rsp),%rdi
+	lea    0x80(%rsp),%rsi
+	lea    0x7(%rsp),%rdx
 	call   *(%rip)        # <_DYNAMIC>
 	movl   $0x0,0x268(%r12)
 	jmp    <hot::book>
 	shl    $0x2,%cl
-	mov    0x18(%rsp),%eax
+	mov    0x8(%rsp),%eax
 	mov    %eax,%r13d
 	and    $0x7f,%r13b
 	or     %cl,%r13b
-	mov    0x150(%rsp),%r14d
-	mov    $0x1,%r15d
+	mov    0x110(%rsp),%r15d
+	mov    $0x1,%ebp
 	xor    %r12d,%r12d
 	jmp    <hot::book>
-	nop
-	mov    0x190(%rsp),%rdi
+	nopw   0x0(%rax,%rax,1)
+	mov    0x188(%rsp),%rdi
 	mov    0x10(%rsp),%rsi
-	lea    0xc0(%rsp),%rdx
-	lea    0xf(%rsp),%rcx
+	lea    0x80(%rsp),%rdx
+	lea    0x7(%rsp),%rcx
 	call   *(%rip)        # <_DYNAMIC>
 	add    $0x18,%r12
-	inc    %r15
-	cmp    %r12,0x40(%rsp)
+	inc    %rbp
+	cmp    %r12,0x38(%rsp)
 	je     <hot::book>
-	mov    0x1b0(%rsp),%eax
-	cmp    %rax,%r15
+	mov    0x1a0(%rsp),%eax
+	cmp    %rax,%rbp
 	sete   %al
 	shl    $0x7,%al
-	cmpb   $0x0,0x18(%rsp)
+	cmpb   $0x0,0x8(%rsp)
 	movzbl %al,%eax
 	mov    $0x0,%ecx
 	cmovns %ecx,%eax
-	movzbl 0x1cc(%rsp,%r12,1),%esi
+	movzbl 0x1bc(%rsp,%r12,1),%esi
 	or     %r13b,%sil
 	or     %al,%sil
-	mov    0x30(%rsp),%rax
+	mov    0x28(%rsp),%rax
 	movzwl 0x18(%rax),%eax
-	mov    0x1b8(%rsp,%r12,1),%rcx
-	mov    0x1c0(%rsp,%r12,1),%r8
-	mov    0x1c8(%rsp,%r12,1),%edi
-	movzbl 0x1cd(%rsp,%r12,1),%edx
-	movw   $0xa00e,0xc0(%rsp)
-	mov    %ax,0xc2(%rsp)
-	movzbl 0x1ce(%rsp,%r12,1),%eax
-	mov    0x38(%rsp),%r9
-	mov    %r9d,0xc4(%rsp)
-	mov    0x28(%rsp),%r10
-	mov    %r10,0xc8(%rsp)
-	mov    %rcx,0xd0(%rsp)
-	mov    %r8,0xd8(%rsp)
-	mov    %edi,0xe0(%rsp)
-	mov    %sil,0xe4(%rsp)
-	mov    0x20(%rsp),%r9
-	mov    %r9b,0xe5(%rsp)
-	mov    %dl,0xe6(%rsp)
-	mov    %al,0xe7(%rsp)
-	mov    0x48(%rsp),%r9
-	mov    %r9,0xe8(%rsp)
-	mov    %ebx,0xf0(%rsp)
-	mov    0x150(%rsp),%r9
-	mov    %r9d,0xf4(%rsp)
-	xor    0x18(%rbp),%rcx
+	mov    0x1a8(%rsp,%r12,1),%rcx
+	mov    0x1b0(%rsp,%r12,1),%r8
+	mov    0x1b8(%rsp,%r12,1),%edi
+	movzbl 0x1bd(%rsp,%r12,1),%edx
+	movw   $0xa00e,0x80(%rsp)
+	mov    %ax,0x82(%rsp)
+	movzbl 0x1be(%rsp,%r12,1),%eax
+	mov    0x30(%rsp),%r9
+	mov    %r9d,0x84(%rsp)
+	mov    0x20(%rsp),%r10
+	mov    %r10,0x88(%rsp)
+	mov    %rcx,0x90(%rsp)
+	mov    %r8,0x98(%rsp)
+	mov    %edi,0xa0(%rsp)
+	mov    %sil,0xa4(%rsp)
+	mov    0x18(%rsp),%r9
+	mov    %r9b,0xa5(%rsp)
+	mov    %dl,0xa6(%rsp)
+	mov    %al,0xa7(%rsp)
+	mov    0x40(%rsp),%r9
+	mov    %r9,0xa8(%rsp)
+	mov    %ebx,0xb0(%rsp)
+	mov    0x110(%rsp),%r9
+	mov    %r9d,0xb4(%rsp)
+	xor    0x18(%r14),%rcx
 	movabs $0x9e3779b97f4a7c15,%r9
 	imul   %r9,%rcx
 	rol    $0x1d,%rcx
@@ -1021,44 +910,127 @@
 	xor    %rcx,%rax
 	imul   %r9,%rax
 	rol    $0x1d,%rax
-	xor    %r14,%rax
+	xor    %r15,%rax
 	imul   %r9,%rax
 	rol    $0x1d,%rax
 	xor    %r10,%rax
 	imul   %r9,%rax
 	rol    $0x1d,%rax
-	mov    %rax,0x18(%rbp)
-	mov    0x50(%rsp),%rax
+	mov    %rax,0x18(%r14)
+	mov    0x48(%rsp),%rax
 	movabs $0x8000000000000000,%rcx
 	cmp    %rcx,0x238(%rax)
 	jne    <hot::book>
-	mov    0x50(%rsp),%rax
+	mov    0x48(%rsp),%rax
 	cmp    %rcx,0x250(%rax)
 	je     <hot::book>
 	jmp    <hot::book>
 	incq   0x2d0(%r12)
-	mov    0x48(%rsp),%rax
+	mov    0x40(%rsp),%rax
 	cmp    %rax,0x1e8(%r12)
 	jne    <hot::book>
 	jmp    <hot::book>
+	xor    %r8d,%r8d
+	test   %al,%al
+	setne  %r8b
+	lea    0x128(%rsp),%rdi
+	mov    %r10,%rsi
+	mov    %r11d,%edx
+	call   *(%rip)        # <_DYNAMIC>
+	jmp    <hot::book>
+	xor    %r8d,%r8d
+	test   %al,%al
+	setne  %r8b
+	lea    0x128(%rsp),%rdi
+	mov    %r14d,%edx
+	call   *(%rip)        # <_DYNAMIC>
+	jmp    <hot::book>
+	lea    0x128(%rsp),%rdi
+	mov    %r10,%rsi
+	mov    %r9,%rdx
+	mov    %r11d,%r8d
+	call   *(%rip)        # <_DYNAMIC>
+	jmp    <hot::book>
+	lea    0x128(%rsp),%rdi
+	mov    %r9,%rdx
+	mov    %r14d,%r8d
+	call   *(%rip)        # <_DYNAMIC>
+	jmp    <hot::book>
+	cmp    $0x42,%al
+	mov    $0x4e,%edx
+	mov    $0x42,%esi
+	cmove  %esi,%edx
+	cmp    $0x41,%al
+	mov    $0x41,%eax
+	cmove  %eax,%edx
+	mov    0x110(%rsp),%rax
+	mov    %rax,0xd8(%rsp)
+	mov    0x20(%rsp),%rax
+	mov    %rax,0xe0(%rsp)
+	mov    0x30(%rsp),%rax
+	mov    %eax,0xe8(%rsp)
+	mov    0x18(%rsp),%rax
+	mov    %al,0xec(%rsp)
+	mov    0x8(%rsp),%eax
+	mov    %al,0xed(%rsp)
+	movb   $0xc,0x80(%rsp)
+	mov    %dl,0x81(%rsp)
+	mov    %r11d,0x84(%rsp)
+	mov    %rcx,0x88(%rsp)
+	mov    %r10,0x90(%rsp)
+	mov    %r9,0x98(%rsp)
+	lea    0x128(%rsp),%rdi
+	lea    0x80(%rsp),%rsi
+	call   <wirebook_machine::edit::Edit::apply_queued>
+	jmp    <hot::book>
+	cmp    $0x42,%al
+	mov    $0x4e,%edx
+	mov    $0x42,%edi
+	cmove  %edi,%edx
+	cmp    $0x41,%al
+	mov    $0x41,%eax
+	cmove  %eax,%edx
+	mov    0x110(%rsp),%rax
+	mov    %rax,0xd8(%rsp)
+	mov    0x20(%rsp),%rax
+	mov    %rax,0xe0(%rsp)
+	mov    0x30(%rsp),%rax
+	mov    %eax,0xe8(%rsp)
+	mov    0x18(%rsp),%rax
+	mov    %al,0xec(%rsp)
+	mov    0x8(%rsp),%eax
+	mov    %al,0xed(%rsp)
+	movb   $0xc,0x80(%rsp)
+	mov    %dl,0x81(%rsp)
+	mov    %r14d,0x84(%rsp)
+	mov    %rcx,0x88(%rsp)
+	mov    %rsi,0x90(%rsp)
+	mov    %r9,0x98(%rsp)
+	lea    0x128(%rsp),%rdi
+	lea    0x80(%rsp),%rsi
+	call   <wirebook_machine::edit::Edit::apply_queued>
+	jmp    <hot::book>
+	incq   0x2d0(%r12)
+	mov    0x40(%rsp),%rax
+	cmp    %rax,0x1e8(%r12)
+	je     <hot::book>
+	jmp    <hot::book>
 	cmp    %rbx,%rsi
 	ja     <hot::book>
-	jmp    <hot::book>
-	lea    0x80(%rsp),%rdi
-	mov    0x10(%rsp),%rsi
-	lea    0xc0(%rsp),%rcx
-	call   <wirebook_machine::edit::Edit::add_again>
+	lea    (%rip),%rdx        # <anon>
+	mov    %rbx,%rdi
+	call   *(%rip)        # <_DYNAMIC>
 	jmp    <hot::book>
 	lea    (%rip),%rcx        # <anon>
 	mov    $0xe,%edx
 	xor    %edi,%edi
 	call   *(%rip)        # <_DYNAMIC>
 	jmp    <hot::book>
-	cmpq   $0x0,0x58(%rsp)
+	cmpq   $0x0,0x50(%rsp)
 	je     <hot::book>
-	mov    0x60(%rsp),%rdi
+	mov    0x58(%rsp),%rdi
 	call   *(%rip)        # <free@GLIBC_2.2.5>
-	add    $0x208,%rsp
+	add    $0x1f8,%rsp
 	pop    %rbx
 	pop    %r12
 	pop    %r13
@@ -1071,33 +1043,33 @@
 	jmp    <hot::book>
 	lea    (%rip),%rdx        # <anon>
 	jmp    <hot::book>
-	mov    %rax,%rsi
+	mov    %r9,%rdi
+	mov    %r8,%rsi
+	lea    (%rip),%rdx        # <anon>
+	jmp    <hot::book>
+	mov    %r8,%rdi
+	lea    (%rip),%rdx        # <anon>
+	jmp    <hot::book>
+	lea    (%rip),%rdx        # <anon>
+	jmp    <hot::book>
+	mov    %rcx,%rsi
 	lea    (%rip),%rdx        # <anon>
 	jmp    <hot::book>
 	lea    (%rip),%rax        # <anon>
 	jmp    <hot::book>
-	mov    %r11,%rsi
-	lea    (%rip),%rdx        # <anon>
-	jmp    <hot::book>
-	mov    %rcx,%rdi
-	lea    (%rip),%rdx        # <anon>
-	jmp    <hot::book>
+	mov    %rcx,%rsi
 	lea    (%rip),%rdx        # <anon>
 	call   *(%rip)        # <_DYNAMIC>
 	jmp    <hot::book>
 	lea    (%rip),%rax        # <anon>
-	mov    %rax,0x168(%rsp)
+	mov    %rax,0x160(%rsp)
 	mov    0x10(%rsp),%rdi
-	mov    0x168(%rsp),%rdx
+	mov    0x160(%rsp),%rdx
 	call   *(%rip)        # <_DYNAMIC>
-	jmp    <hot::book>
+	ud2
 	mov    $0x8,%edi
 	mov    $0xff0,%esi
 	call   *(%rip)        # <_DYNAMIC>
-	lea    (%rip),%rdx        # <anon>
-	mov    %rbx,%rdi
-	call   *(%rip)        # <_DYNAMIC>
-	ud2
 	jmp    <hot::book>
 	jmp    <hot::book>
 	jmp    <hot::book>
@@ -1105,17 +1077,28 @@
 	jmp    <hot::book>
 	jmp    <hot::book>
 	mov    %rax,%rbx
-	cmpl   $0x0,0x1b0(%rsp)
+	cmpl   $0x0,0x1a0(%rsp)
 	je     <hot::book>
-	movl   $0x0,0x1b0(%rsp)
+	movl   $0x0,0x1a0(%rsp)
 	jmp    <hot::book>
 	jmp    <hot::book>
 	mov    %rax,%rbx
-	cmpq   $0x0,0x58(%rsp)
+	cmpq   $0x0,0x50(%rsp)
 	je     <hot::book>
-	mov    0x60(%rsp),%rdi
+	mov    0x58(%rsp),%rdi
 	call   *(%rip)        # <free@GLIBC_2.2.5>
 	mov    %rbx,%rdi
 	call   <_Unwind_Resume@plt>
+	int3
+	int3
+	int3
+	int3
+	int3
+	int3
+	int3
+	int3
+	int3
+	int3
+	int3
 	int3
 	int3

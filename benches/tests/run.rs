@@ -142,7 +142,7 @@ fn path() {
         }
     }
     let measurements = run["latency"]["measurements"].as_array().unwrap();
-    assert_eq!(measurements.len(), 2 * 9);
+    assert_eq!(measurements.len(), 2 * 12);
     for measured in measurements {
         let [sent, lost, seen, silent] = ["sent", "lost", "seen", "silent"]
             .map(|name| measured[name].as_u64().or(measured[name]["packets"].as_u64()).unwrap());

@@ -239,7 +239,8 @@ impl Edit<'_> {
     /// A snapshot repeats orders, so there the new one alone says it all; elsewhere it is a
     /// mistake, and readers are told that the old one is gone.
     fn add_new(&mut self, order_id: u64, terms: Terms) {
-        match self.resting(order_id) {
+        // Hardly ever is there one, so nothing near is asked first.
+        match self.tables.orders.find(self.key(order_id)) {
             Some(order) => self.add_again(order_id, order, terms),
             None => {
                 self.place(Action::Add, order_id, terms);

@@ -55,7 +55,7 @@ pub(crate) struct Place {
     order_home: u32,
     /// Where the search begins for the level that an order joins; [`NOWHERE`] where none does.
     level_home: u32,
-    /// The side; where an order is named and found, that of the order.
+    /// The event's side, or that of the order that it names, where that is found.
     side: RestingSide,
 }
 
@@ -225,11 +225,15 @@ impl Books {
         let order_home = orders.home(OrderKey { book, id });
         orders.prefetch_bucket(order_home);
         if event.is(PackedKind::Replace) {
-            orders.prefetch_bucket(orders.home(OrderKey { book, id: other_id }));
+            let home = orders.home(OrderKey { book, id: other_id });
+            orders.prefetch_bucket(home);
+            orders.prefetch_passed(home);
         }
         // Which messages add an order no processor can foresee, so no branch asks for it.
+        let is_add = event.is(PackedKind::Add);
+        orders.prefetch_passed(select_unpredictable(is_add, order_home, NOWHERE));
         let home = levels.home(LevelKey { book, side, price });
-        let level_home = select_unpredictable(event.is(PackedKind::Add), home, NOWHERE);
+        let level_home = select_unpredictable(is_add, home, NOWHERE);
         levels.prefetch_bucket(level_home);
         Place { book, order: NIL, order_home, level_home, side }
     }
@@ -245,10 +249,12 @@ impl Books {
         let Tables { orders, levels, .. } = &self.tables;
         let PackedOrder { order_id: id, price, .. } = event.order();
         // Which are found no processor can foresee either: where one is not, the entry of none is read.
-        place.order = orders.find_in(order_home, OrderKey { book, id }).unwrap_or(NIL);
+        place.order = orders.find_in(order_home, OrderKey { book, id });
         let OrderEntry { level, side, .. } = orders[place.order];
         levels.prefetch(level);
-        place.side = select_unpredictable(place.order != NIL, side, place.side);
+        // An event that names an order has no side of its own, and the entry of none is a bid's.
+        let is_ask = (place.side == RestingSide::Ask) | (side == RestingSide::Ask);
+        place.side = if is_ask { RestingSide::Ask } else { RestingSide::Bid };
         if event.is(PackedKind::Replace) {
             place.level_home = levels.home(LevelKey { book, side: place.side, price });
             levels.prefetch_bucket(place.level_home);
@@ -263,15 +269,17 @@ impl Books {
         let Place { book, order, level_home, side, .. } = *place;
         let Some(core) = self.books.get(book as usize) else { return };
         let Tables { orders, levels, rungs, .. } = &self.tables;
-        rungs.prefetch_best(&core.ladders[side as usize]);
-        if !self.tables.queued {
-            return;
+        let OrderEntry { level: left, ahead, behind, .. } = orders[order];
+        let joined =
+            levels.find_in(level_home, LevelKey { book, side, price: event.order().price });
+        levels.prefetch_passed(select_unpredictable(joined == NIL, level_home, NOWHERE));
+        let level = &levels[select_unpredictable(order == NIL, joined, left)];
+        // It opens, or may close: whether, no processor can foresee.
+        rungs.prefetch_best(&core.ladders[side as usize], level.orders() <= 1);
+        if self.tables.queued {
+            orders.prefetch(ahead);
+            orders.prefetch(behind);
+            orders.prefetch(levels[joined].last);
         }
-        let OrderEntry { ahead, behind, .. } = orders[order];
-        orders.prefetch(ahead);
-        orders.prefetch(behind);
-        let joined = LevelKey { book, side, price: event.order().price };
-        let level = levels.find_in(level_home, joined).unwrap_or(NIL);
-        orders.prefetch(levels[level].last);
     }
 }

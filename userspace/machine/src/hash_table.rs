@@ -7,6 +7,7 @@
 //! nothing behind that searches would have to step over. (The counts are those of Facebook's F14 tables:
 //! <https://engineering.fb.com/2019/04/25/developer-tools/f14/>.)
 
+use std::hint::select_unpredictable;
 use std::ops;
 
 use wirebook_hugevec::{HugeVec, HugeVecError, prefetch};
@@ -32,7 +33,13 @@ pub(crate) trait Item: FromZeros + Copy {
     /// True where it has this key, and is not free.
     fn is(&self, key: Self::Key) -> bool;
 
-    fn is_free(&self) -> bool;
+    /// Who has the place; 0 where it is free.
+    fn owner(&self) -> u32;
+
+    #[inline]
+    fn is_free(&self) -> bool {
+        self.owner() == 0
+    }
 
     fn set_free(&mut self);
 
@@ -109,7 +116,8 @@ impl<T: Item> HashTable<T> {
         let home = self.home(key);
         let mut bucket = home;
         loop {
-            if let Some(index) = self.find_in(bucket, key) {
+            let index = self.find_in(bucket, key);
+            if index != NIL {
                 return Some(index);
             }
             if self.passed[bucket as usize] == 0 {
@@ -130,8 +138,9 @@ impl<T: Item> HashTable<T> {
         loop {
             let [first, second] = self.bucket(bucket);
             // Which of the two is free no processor can foresee, so no branch asks for it.
-            if first.is_free() | second.is_free() {
-                let index = bucket * WAYS + u32::from(!first.is_free());
+            let way = u32::from(!first.is_free());
+            if first.owner().min(second.owner()) == 0 {
+                let index = bucket * WAYS + way;
                 self[index] = item;
                 self.in_use += 1;
                 return index;
@@ -184,11 +193,16 @@ impl<T: Item> HashTable<T> {
         }
     }
 
-    /// Asks the processor for a bucket, and for how many passed it.
+    /// Asks the processor for a bucket.
     #[inline]
     pub(crate) fn prefetch_bucket(&self, bucket: u32) {
-        prefetch(&self.passed, bucket as usize);
         prefetch(&self.items, (bucket * WAYS) as usize);
+    }
+
+    /// Asks the processor for how many passed a bucket, which a search asks that finds nothing in it.
+    #[inline]
+    pub(crate) fn prefetch_passed(&self, bucket: u32) {
+        prefetch(&self.passed, bucket as usize);
     }
 
     /// Asks the processor for an item, whatever the index.
@@ -197,12 +211,12 @@ impl<T: Item> HashTable<T> {
         prefetch(&self.items, index as usize);
     }
 
-    /// Where the item of this key is, if it is in this bucket.
+    /// Where the item of this key is, if it is in this bucket; else [`NIL`]. No branch asks which.
     #[inline]
-    pub(crate) fn find_in(&self, bucket: u32, key: T::Key) -> Option<u32> {
+    pub(crate) fn find_in(&self, bucket: u32, key: T::Key) -> u32 {
         let [first, second] = self.bucket(bucket);
-        let is_second = second.is(key);
-        (first.is(key) | is_second).then_some(bucket * WAYS + u32::from(is_second))
+        let of_second = select_unpredictable(second.is(key), bucket * WAYS + 1, NIL);
+        select_unpredictable(first.is(key), bucket * WAYS, of_second)
     }
 
     #[inline]
@@ -271,8 +285,8 @@ mod tests {
             self.key() == key
         }
 
-        fn is_free(&self) -> bool {
-            self.1 == 0
+        fn owner(&self) -> u32 {
+            self.1
         }
 
         fn set_free(&mut self) {
@@ -318,7 +332,8 @@ mod tests {
                         prop_assert_eq!(table.find((one, other)), expected);
                         let home = table.home((one, other));
                         let near = table.find_in(home, (one, other));
-                        prop_assert!(home != NOWHERE && (near.is_none() || near == expected));
+                        let is_right = near == NIL || Some(near) == expected;
+                        prop_assert!(home != NOWHERE && is_right);
                     }
                 }
                 prop_assert_eq!(table.in_use(), model.len());

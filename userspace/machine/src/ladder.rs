@@ -6,6 +6,7 @@
 //! it is full and to the one before when three quarters of it are empty. So no book has a depth
 //! limit of its own.
 
+use std::hint::select_unpredictable;
 use std::ops::Range;
 
 use wirebook_hugevec::{HugeVec, HugeVecError, prefetch};
@@ -190,10 +191,10 @@ impl RungPool {
         }
     }
 
-    /// Asks the processor for the best rungs.
+    /// Asks the processor for the best rungs, where they are wanted; else for those of nobody, which are near.
     #[inline]
-    pub(crate) fn prefetch_best(&self, ladder: &Ladder) {
-        let end = (ladder.start + ladder.len) as usize;
+    pub(crate) fn prefetch_best(&self, ladder: &Ladder, are_wanted: bool) {
+        let end = select_unpredictable(are_wanted, (ladder.start + ladder.len) as usize, 0);
         prefetch(&self.rungs, end.saturating_sub(1));
         prefetch(&self.rungs, end.saturating_sub(5));
     }

@@ -85,8 +85,8 @@ impl Item for LevelEntry {
     }
 
     #[inline]
-    fn is_free(&self) -> bool {
-        self.owner == 0
+    fn owner(&self) -> u32 {
+        self.owner
     }
 
     #[inline]

@@ -51,8 +51,8 @@ impl Item for OrderEntry {
     }
 
     #[inline]
-    fn is_free(&self) -> bool {
-        self.owner == 0
+    fn owner(&self) -> u32 {
+        self.owner
     }
 
     #[inline]

@@ -116,7 +116,7 @@ impl Edit<'_> {
 
     /// Counts an order in place of one that rests under the same id.
     fn count_new(&mut self, order_id: u64, terms: Terms) {
-        if let Some(order) = self.resting(order_id) {
+        if let Some(order) = self.tables.orders.find(self.key(order_id)) {
             self.counters.duplicate_orders += u64::from(!self.snapshot);
             self.count_out_all(order);
         }
