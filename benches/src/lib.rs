@@ -6,18 +6,16 @@
 #![forbid(unsafe_code)]
 
 pub mod builders;
-pub mod feed;
 mod host;
 mod input;
-pub mod ours;
 pub mod path;
 pub mod plot;
 pub mod rings;
 pub mod rounds;
-pub mod slots;
 
 pub use host::Host;
 pub use input::InputArguments;
+pub use wirebook_hot::{feed, ours, slots};
 
 use serde::Serialize;
 use std::fmt;

@@ -160,15 +160,6 @@ fn path() {
     assert!(!left.lines().any(|name| name.contains(&format!("-{id}"))), "{left}");
 }
 
-/// What `scripts/budget` counts is there, under the name that it asks for.
-#[test]
-fn hot() {
-    for name in ["count", "decode", "book", "levels", "decode_and_book", "ring"] {
-        let output = Command::new(env!("CARGO_BIN_EXE_hot")).arg(name).output().unwrap();
-        assert_eq!(output.stdout, b"100000\n", "{name}");
-    }
-}
-
 /// Each ring brings each message in each round, through both capacities, and all round trips.
 #[test]
 fn rings() {

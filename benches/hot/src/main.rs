@@ -7,9 +7,9 @@
 
 use anyhow::{Context, bail, ensure};
 use std::hint::black_box;
-use wirebook_benches::feed::{Feed, Part};
-use wirebook_benches::ours::{DecodedBooks, limits_of};
-use wirebook_benches::slots::Slots;
+use wirebook_hot::feed::{Feed, Part};
+use wirebook_hot::ours::{DecodedBooks, limits_of};
+use wirebook_hot::slots::Slots;
 use wirebook_machine::{Books, LookAhead};
 use wirebook_model::{Event, EventSink};
 use wirebook_shm::ring::{Observed, ObservingReader, Writer};
