@@ -342,6 +342,9 @@ impl<S: Copy + Eq> Channel<S> {
             Inserted::Full => {
                 self.counters.overflows += 1;
                 self.know(packet.end(), now_ns);
+                if source == Source::Retransmit {
+                    self.ask_from = self.ask_from.min(packet.sequence);
+                }
             }
         }
     }

@@ -5,9 +5,9 @@
 //! ([`Retransmitter::poll`]). One retransmitter serves one channel.
 //!
 //! Promises: no request exceeds the servers' limit or the rate; a server that does not answer in
-//! time or answers with nothing rests while the next one is asked; each range is brought or given
-//! up by its deadline; an answer that nobody asked for is not passed on. Nothing is allocated
-//! after construction. Counts in [`RetransmitterCounters`].
+//! time or answers with nothing rests while the next one is asked, the longer the more often; each
+//! range is brought or given up by its deadline; an answer that nobody asked for is not passed on.
+//! Nothing is allocated after construction. Counts in [`RetransmitterCounters`].
 //!
 //! MoldUDP64 1.00, "Request Packet": the answer is one downstream packet, so it may hold fewer
 //! messages than were asked for. That is progress, and the rest is asked of the same server again.
@@ -34,7 +34,8 @@ pub struct RetransmitterPolicy {
     /// How long the rest of a short answer may take to come by itself; 0 where a server answers a
     /// request with one packet.
     pub rest_wait_ns: u64,
-    /// How long a server that failed rests.
+    /// The longest that a server which failed rests. At first it rests for as long as it may take to
+    /// answer; each further failure in a row doubles that.
     pub back_off_ns: u64,
     /// How long after it was wanted a range is given up.
     pub deadline_ns: u64,
@@ -154,7 +155,7 @@ impl<S: Copy + Eq> Retransmitter<S> {
             session: None,
             wanted: Vec::with_capacity(policy.ranges_max),
             asked: Vec::with_capacity(policy.requests_max),
-            servers: Servers::new(policy.servers),
+            servers: Servers::new(policy.servers, policy.answer_wait_ns, policy.back_off_ns),
             bucket: Bucket::new(policy.requests_per_second, policy.request_burst),
             counters: RetransmitterCounters::default(),
         }
@@ -259,7 +260,18 @@ impl<S: Copy + Eq> Retransmitter<S> {
         wanted.chain(asked).filter(|(_, end)| *end > first).min()
     }
 
+    /// A gap that grows is wanted bit by bit, and is one range all the same. The whole keeps the
+    /// deadline of its oldest part, so it takes no part that is much younger.
     fn push(&mut self, wanted: Wanted) -> bool {
+        let young_ns = self.policy.deadline_ns / 8;
+        let grows = |range: &&mut Wanted| {
+            range.end == wanted.first
+                && wanted.wanted_ns.saturating_sub(range.wanted_ns) <= young_ns
+        };
+        if let Some(range) = self.wanted.iter_mut().find(grows) {
+            range.end = wanted.end;
+            return true;
+        }
         let has_room = self.wanted.len() < self.policy.ranges_max;
         if has_room {
             self.wanted.push(wanted);
@@ -280,7 +292,7 @@ impl<S: Copy + Eq> Retransmitter<S> {
             }
         }
         if was_asked {
-            self.servers.rest_until(server, now_ns.saturating_add(self.policy.back_off_ns));
+            self.servers.failed(server, now_ns);
         } else {
             self.counters.unasked_answers += 1;
         }
@@ -293,8 +305,7 @@ impl<S: Copy + Eq> Retransmitter<S> {
                     if now_ns.saturating_sub(sent_ns) >= self.policy.answer_wait_ns.max(1) =>
                 {
                     self.counters.timeouts += 1;
-                    let until_ns = now_ns.saturating_add(self.policy.back_off_ns);
-                    self.servers.rest_until(server, until_ns);
+                    self.servers.failed(server, now_ns);
                     asked.request = Request::Due { server };
                 }
                 Request::Short { server, answered_ns }

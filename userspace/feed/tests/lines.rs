@@ -140,6 +140,24 @@ fn a_full_window_refuses_and_its_loss_is_one_more_gap() {
 }
 
 #[test]
+fn a_retransmission_that_a_full_window_refuses_is_asked_for_again() {
+    let window = WindowLimits { packets: 4, bytes: 1_000 };
+    let mut bench = Bench::new(Policy { window, ..policy() });
+    for sequence in [1, 3, 5, 6, 7] {
+        bench.send(A, sequence..sequence + 1);
+    }
+    bench.wait(MS);
+    let asked = [2, 4].map(|sequence| Done::Retransmit(SESSION, sequence..sequence + 1));
+    assert!(bench.done().ends_with(&asked));
+    bench.send(common::SERVER, 4..5);
+    assert_eq!(bench.channel.counters().overflows, 1);
+    assert_eq!(bench.done(), [asked[1].clone()]);
+    bench.send(common::SERVER, 2..3).send(common::SERVER, 4..5);
+    bench.assert_applied(1..8);
+    assert_eq!(bench.channel.state(), State::Live);
+}
+
+#[test]
 fn a_full_window_in_bytes_refuses_too() {
     let window = WindowLimits { packets: 100, bytes: 80 };
     let mut bench = Bench::new(Policy { window, ..policy() });

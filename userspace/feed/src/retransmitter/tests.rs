@@ -68,12 +68,25 @@ fn a_silent_server_rests_and_the_next_is_asked() {
     let mut retransmitter = retransmitter(3);
     retransmitter.want(SESSION, 1..3, 0);
     let mut servers = Vec::new();
-    for step in 0..5 {
+    for step in 0..4 {
         servers.extend(sent(&mut retransmitter, step * 20 * MS).iter().map(|sent| sent.0));
     }
-    assert_eq!(servers, [0, 1, 2], "then all rest");
-    assert_eq!(sent(&mut retransmitter, 120 * MS), [(0, 1, 2)]);
+    assert_eq!(servers, [0, 1, 2, 0]);
     assert_eq!(retransmitter.counters().timeouts, 3);
+}
+
+#[test]
+fn a_server_that_stays_silent_rests_ever_longer_until_it_answers() {
+    let mut retransmitter = retransmitter(1);
+    retransmitter.want(SESSION, 1..21, 0);
+    let asked_at_ms = |retransmitter: &mut Retransmitter<u8>, from_ms: u64| -> Vec<u64> {
+        (from_ms..from_ms + 390).filter(|ms| !sent(retransmitter, ms * MS).is_empty()).collect()
+    };
+    // Two requests fail at each time, which is one failure; no rest is longer than 100 ms.
+    assert_eq!(asked_at_ms(&mut retransmitter, 0), [0, 40, 100, 200, 320]);
+    assert!(retransmitter.answer(0, SESSION, 1, 20, 390 * MS));
+    retransmitter.want(SESSION, 30..31, 1_000 * MS);
+    assert_eq!(asked_at_ms(&mut retransmitter, 1_000), [1_000, 1_040, 1_100, 1_200, 1_320]);
 }
 
 #[test]
@@ -148,6 +161,18 @@ fn what_has_no_room_is_refused() {
     let mut retransmitter = retransmitter(1);
     let accepted = (0..20).filter(|at| retransmitter.want(SESSION, 2 * at..2 * at + 1, 0)).count();
     assert_eq!((accepted, retransmitter.counters().overflows), (8, 12));
+}
+
+#[test]
+fn a_gap_that_grows_is_one_range_until_its_parts_differ_in_age() {
+    let mut retransmitter = retransmitter(1);
+    // Of 400 ms that a range may take, an eighth is 50 ms: 51 parts are one range.
+    let accepted = (0..500).filter(|ms| retransmitter.want(SESSION, *ms..ms + 1, ms * MS)).count();
+    assert_eq!((accepted, retransmitter.counters().overflows), (8 * 51, 500 - 8 * 51));
+    let first = |retransmitter: &mut Retransmitter<u8>, ms| retransmitter.poll(ms * MS);
+    assert!(matches!(first(&mut retransmitter, 399), Some(Task::Send { first: 0, .. })));
+    let given_up = Task::GiveUp { session: SESSION, first: 0, end: 10 };
+    assert_eq!(first(&mut retransmitter, 400), Some(given_up));
 }
 
 #[test]
